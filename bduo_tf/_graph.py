@@ -1,0 +1,169 @@
+"""Rewriting a Keras graph: what decoupling and deployment share. Knows nothing of either."""
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from bduo_tf._keras import keras, lq, tf
+from bduo_tf.quantizers import CoupledStep
+
+Value = TypeVar("Value")
+
+
+def is_graph(layer: Any) -> bool:
+    """Whether a layer is a model whose graph can be read: functional, or sequential and built."""
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "_is_graph_network", False))
+
+
+def require_graph(model: Any, caller: str) -> None:
+    """Raises an error that says what to do unless `model` is a graph that `caller` can rewrite."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"{caller}: expected a Keras model, got {type(model).__name__}.")
+    if isinstance(model, keras.Sequential) and not is_graph(model):
+        raise ValueError(
+            f"{caller}: sequential model {model.name!r} has no input shape yet. Add an Input layer or call "
+            "build(input_shape) with every size of the channels known."
+        )
+    if not is_graph(model):
+        raise ValueError(
+            f"{caller}: model {model.name!r} is a subclass of keras.Model ({type(model).__name__}), whose graph "
+            "cannot be read. Build it with the functional or the sequential API."
+        )
+
+
+def coupled_inside(layer: keras.layers.Layer) -> CoupledStep | None:
+    """The first activation of more than one level in a layer (as its quantizer or activation) or below it."""
+    for sublayer in layer._flatten_layers():
+        if isinstance(sublayer, CoupledStep) and sublayer.levels > 1:
+            return sublayer
+    return None
+
+
+def activation_of(layer: keras.layers.Layer) -> Any:
+    """The quantizer a layer is when it is nothing else: itself, or what an Activation layer wraps."""
+    return layer.activation if isinstance(layer, keras.layers.Activation) else layer
+
+
+def quantized_kernel(layer: keras.layers.Layer) -> np.ndarray:
+    """The kernel as the layer's forward pass sees it, float32."""
+    with lq.context.quantized_scope(True):
+        return np.asarray(tf.convert_to_tensor(layer.kernel))
+
+
+def latent_weights(layer: keras.layers.Layer) -> list[np.ndarray]:
+    """All weights of a layer in Keras' order, kernels before their quantization."""
+    with lq.context.quantized_scope(False):
+        return layer.get_weights()
+
+
+def _nodes(model: keras.Model) -> Iterator[Any]:
+    """The layer calls of a graph, each after those it depends on."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
+
+
+class GraphRewriter(Generic[Value]):
+    """Builds a new model by walking the calls of an old one; a subclass says what becomes of each call.
+
+    A `Value` is what the rewriter knows of a tensor: at least the tensor of the new graph.
+    """
+
+    caller: str
+
+    def __init__(self) -> None:
+        self._clones: dict[int, keras.layers.Layer] = {}
+        self._names: set[str] = set()
+
+    def wrap(self, tensor: Any) -> Value:
+        """The value of a tensor of which nothing but itself is known."""
+        raise NotImplementedError
+
+    def unwrap(self, value: Value) -> Any:
+        """The tensor of a value, with the same content as the tensor of the old graph."""
+        raise NotImplementedError
+
+    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The values (nested as the outputs) of one call of `layer`, whose tensors are replaced by values."""
+        raise NotImplementedError
+
+    def is_value(self, x: Any) -> bool:
+        raise NotImplementedError
+
+    def values(self, *nested: Any) -> list[Value]:
+        """The values among call arguments."""
+        return [x for x in tf.nest.flatten(nested) if self.is_value(x)]
+
+    def rewrite(self, model: keras.Model, name: str) -> keras.Model:
+        """The new model, with inputs like the old one's and of the same structure."""
+        inputs = [self._input_like(t) for t in model.inputs]
+        outputs = self.walk(model, [self.wrap(t) for t in inputs])
+        return keras.Model(
+            tf.nest.pack_sequence_as(model._nested_inputs, inputs),
+            tf.nest.map_structure(self.unwrap, outputs),
+            name=name,
+        )
+
+    def walk(self, model: keras.Model, inputs: list[Value]) -> Any:
+        """Converts the calls of a graph in order; returns the values of its outputs, nested as they are."""
+        self._names.update(layer.name for layer in model.layers)
+        known: dict[int, Value] = {id(t): v for t, v in zip(model.inputs, inputs, strict=True)}
+
+        def lookup(x: Any) -> Any:
+            return known.get(id(x), x)
+
+        for node in _nodes(model):
+            args = tf.nest.map_structure(lookup, node.call_args)
+            kwargs = tf.nest.map_structure(lookup, node.call_kwargs)
+            if type(node.layer).__name__ in ("AddLoss", "AddMetric"):
+                raise ValueError(
+                    f"{self.caller}: {model.name!r} has a loss or metric added by add_loss or add_metric, which "
+                    "would be lost. Pass it to compile() instead."
+                )
+            outputs = self.convert(node.layer, tuple(args), kwargs)
+            for tensor, value in zip(tf.nest.flatten(node.outputs), tf.nest.flatten(outputs), strict=True):
+                known[id(tensor)] = value
+        return tf.nest.map_structure(lambda t: known[id(t)], model._nested_outputs)
+
+    def copy_call(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Calls a copy of `layer` with equal weights; a layer called again is the same copy again."""
+
+        def unwrap(x: Any) -> Any:
+            return self.unwrap(x) if self.is_value(x) else x
+
+        args, kwargs = tf.nest.map_structure(unwrap, args), tf.nest.map_structure(unwrap, kwargs)
+        clone = self._clones.get(id(layer))
+        if clone is None:
+            clone = self._clones[id(layer)] = self.clone(layer)
+            outputs = clone(*args, **kwargs)
+            clone.set_weights(latent_weights(layer))
+        else:
+            outputs = clone(*args, **kwargs)
+        return tf.nest.map_structure(self.wrap, outputs)
+
+    def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
+        """A new layer with the same configuration but for `changes`, and without weights yet."""
+        try:
+            return type(layer).from_config({**layer.get_config(), **changes})
+        except Exception as error:
+            raise ValueError(
+                f"{self.caller}: layer {layer.name!r} ({type(layer).__name__}) cannot be copied: it must be "
+                f"restorable by from_config(get_config()). {error}"
+            ) from error
+
+    def unique_name(self, name: str) -> str:
+        """`name`, numbered if the model has a layer of that name."""
+        candidate, number = name, 0
+        while candidate in self._names:
+            number += 1
+            candidate = f"{name}_{number}"
+        self._names.add(candidate)
+        return candidate
+
+    @staticmethod
+    def _input_like(tensor: Any, channels: int | None = None) -> Any:
+        shape = list(tensor.shape)
+        if channels is not None:
+            shape[-1] = channels
+        name = tensor._keras_history.layer.name
+        return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=name)

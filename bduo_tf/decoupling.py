@@ -1,0 +1,285 @@
+"""decouple(model): any Keras graph with coupled activations in, the same function as a binary network out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bduo_tf import _graph
+from bduo_tf._keras import keras, lq, tf
+from bduo_tf.layers import ThresholdSplit
+from bduo_tf.quantizers import CoupledStep
+
+__all__ = ["decouple"]
+
+
+def decouple(model: keras.Model) -> keras.Model:
+    r"""Takes every coupled activation apart into binary ones; the network computes the same function.
+
+    Before each layer whose activation has n >= 2 levels a `ThresholdSplit` makes n copies of the
+    channels, shifted to the n thresholds, and the activation becomes the binary step. The kernels that
+    read the copies are repeated along their input channels and divided by n:
+
+    \\[
+    W a_n(x) = \sum_{k=1}^n \frac{W}{n} a_1(x - \theta_k), \qquad \theta_k = \frac{2k - 1}{2n} - \frac{1}{2}
+    \\]
+
+    The thresholds and all copies of the kernels are then free to be fine-tuned apart. The activation may
+    be the `input_quantizer` of a layer or a layer of its own; copies of channels pass through pooling,
+    padding, flattening, dropout, concatenation and nested models to the kernels that read them.
+
+    Args:
+        model: a functional or built sequential model; its weights are read, it is not changed. It may
+            share layers and activations, branch, nest models and have several inputs and outputs.
+
+    Returns:
+        An uncompiled model of the same inputs, outputs and layer names; the added layers are named after
+        the layer whose activation they split, with the suffix "_split".
+
+    Raises:
+        ValueError: the model is subclassed or not built, holds nothing to decouple, or sends a coupled
+            activation where it cannot be widened; the message names the layer and says what to do.
+
+    Reference:
+        Kim et al., "BinaryDuo", ICLR 2020, section 4. The authors duplicate batch norms by hand-written
+        layer indices; here the split carries the freedom of the copies.
+    """
+    _graph.require_graph(model, "decouple")
+    if _graph.coupled_inside(model) is None:
+        raise ValueError(
+            f"decouple: model {model.name!r} has nothing to decouple: no layer has an activation "
+            "CoupledStep(levels) with levels >= 2. Was it decoupled before?"
+        )
+    return _Decoupler().rewrite(model, _decoupled_name(model.name))
+
+
+def _decoupled_name(name: str) -> str:
+    return name.replace("coupled", "decoupled") if "coupled" in name else f"{name}_decoupled"
+
+
+@dataclass(frozen=True)
+class _Wide:
+    """A tensor, and into how many copies each channel of the original was taken apart (None: none was)."""
+
+    tensor: Any
+    copies: np.ndarray | None = None
+    source: str = ""  # the layer whose activation made the copies, for messages
+
+
+# Layers whose output channel c depends on input channel c alone, in a way that treats the copies of a
+# 0/1 activation as it treats the activation: linear, or a maximum of values that grow with the same x.
+_BY_CHANNEL = (
+    keras.layers.MaxPool1D,
+    keras.layers.MaxPool2D,
+    keras.layers.MaxPool3D,
+    keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D,
+    keras.layers.AveragePooling3D,
+    keras.layers.GlobalMaxPool1D,
+    keras.layers.GlobalMaxPool2D,
+    keras.layers.GlobalMaxPool3D,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
+    keras.layers.ZeroPadding3D,
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.Cropping3D,
+    keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D,
+    keras.layers.UpSampling3D,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+
+_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_KERNEL = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
+
+
+def _kernel_axis(layer: keras.layers.Layer) -> int | None:
+    """The axis of the input channels in `layer.kernel`, None for a layer without such a kernel."""
+    if isinstance(layer, _TRANSPOSED):
+        return -1
+    return -2 if isinstance(layer, _KERNEL) else None
+
+
+def _repeat(weight: np.ndarray, copies: np.ndarray, axis: int) -> np.ndarray:
+    """`weight` with entry i along `axis` repeated copies[i] times and divided by it."""
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    return np.repeat(weight / copies.reshape(shape).astype(weight.dtype), copies, axis=axis)
+
+
+class _Decoupler(_graph.GraphRewriter[_Wide]):
+    caller = "decouple"
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What a layer or nested model was widened to, so that a second call is the same layer again.
+        self._widened: dict[int, tuple[keras.layers.Layer, ThresholdSplit | None, list[np.ndarray | None]]] = {}
+        self._nested: dict[int, list[_Wide]] = {}
+
+    def is_value(self, x: Any) -> bool:
+        return isinstance(x, _Wide)
+
+    def wrap(self, tensor: Any) -> _Wide:
+        return _Wide(tensor)
+
+    def unwrap(self, value: _Wide) -> Any:
+        if value.copies is not None:
+            raise ValueError(
+                f"decouple: the coupled activation of {value.source!r} reaches an output of the model without "
+                "passing a layer with a kernel, so its copies cannot be summed."
+            )
+        return value.tensor
+
+    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if _graph.is_graph(layer):
+            return self._convert_nested(layer, args, kwargs)
+        activation = _graph.activation_of(layer)
+        if isinstance(activation, CoupledStep) and activation.levels > 1:
+            return self._take_apart(layer, activation, self._narrow(layer, args[0]))
+        quantizer = getattr(layer, "input_quantizer", None)
+        if isinstance(quantizer, CoupledStep) and quantizer.levels > 1:
+            return self._widen_kernel(layer, self._narrow(layer, args[0]), quantizer)
+        if (inside := _graph.coupled_inside(layer)) is not None:
+            raise ValueError(
+                f"decouple: layer {layer.name!r} ({type(layer).__name__}) holds the coupled activation "
+                f"{inside.name!r} in a place that cannot be taken apart. Use CoupledStep as `input_quantizer` of "
+                "a Larq convolution or dense layer, or as a layer of its own."
+            )
+
+        wide = [v for v in self.values(args, kwargs) if v.copies is not None]
+        if not wide:
+            return self.copy_call(layer, args, kwargs)
+        if _kernel_axis(layer) is not None and getattr(layer, "input_quantizer", None) is None:
+            return self._widen_kernel(layer, args[0], None)
+        copies = self._copies_through(layer, args)
+        if copies is None:
+            raise ValueError(
+                f"decouple: layer {layer.name!r} ({type(layer).__name__}) reads the coupled activation of "
+                f"{wide[0].source!r} and cannot be widened. Let the activation be the `input_quantizer` of the "
+                "layers with kernels that follow."
+            )
+        args = tf.nest.map_structure(lambda v: _Wide(v.tensor) if self.is_value(v) else v, args)
+        result = self.copy_call(layer, args, kwargs)
+        return _Wide(result.tensor, copies, wide[0].source)
+
+    def _copies_through(self, layer: keras.layers.Layer, args: tuple[Any, ...]) -> np.ndarray | None:
+        """The copies after a layer without weights, or None if it mixes channels in another way."""
+        if getattr(layer, "data_format", None) == "channels_first":
+            return None
+        inputs = self.values(args)
+        if isinstance(layer, _BY_CHANNEL):
+            return inputs[0].copies
+        if isinstance(layer, keras.layers.Flatten):
+            positions = [d for d in inputs[0].tensor.shape[1:-1]]
+            return None if None in positions else np.tile(inputs[0].copies, int(np.prod(positions, initial=1)))
+        if isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, len(inputs[0].tensor.shape) - 1):
+            return np.concatenate([np.ones(v.tensor.shape[-1], int) if v.copies is None else v.copies for v in inputs])
+        return None
+
+    def _narrow(self, layer: keras.layers.Layer, value: _Wide) -> _Wide:
+        if value.copies is not None:
+            raise ValueError(
+                f"decouple: layer {layer.name!r} applies a coupled activation to that of {value.source!r}. "
+                "Put a layer with a kernel between two coupled activations."
+            )
+        return value
+
+    def _split(self, layer: keras.layers.Layer, levels: int) -> ThresholdSplit:
+        return ThresholdSplit(levels, name=self.unique_name(f"{layer.name}_split"))
+
+    def _take_apart(self, layer: keras.layers.Layer, activation: CoupledStep, value: _Wide) -> _Wide:
+        """An activation that is a layer of its own: each call gets a split, since channels may differ."""
+        tensor = self._split(layer, activation.levels)(value.tensor)
+        step = self._clones.get(id(layer))
+        if step is None:
+            config = activation.get_config()
+            step = self._clones[id(layer)] = CoupledStep.from_config({**config, "levels": 1, "name": layer.name})
+        return _Wide(step(tensor), np.full(value.tensor.shape[-1], activation.levels), layer.name)
+
+    def _widen_kernel(self, layer: keras.layers.Layer, value: _Wide, quantizer: CoupledStep | None) -> _Wide:
+        """A layer with a kernel that reads copies: made by its own quantizer, or by an activation before it."""
+        axis = _kernel_axis(layer)
+        if axis is None or getattr(layer, "data_format", None) == "channels_first":
+            raise ValueError(
+                f"decouple: layer {layer.name!r} ({type(layer).__name__}) has a coupled activation but no kernel "
+                "that can be widened. Supported: (Quant)Conv1D, 2D, 3D, their transposes and (Quant)Dense, "
+                "channels last."
+            )
+        copies = np.full(value.tensor.shape[-1], quantizer.levels) if quantizer else value.copies
+        assert copies is not None
+        if id(layer) not in self._widened:
+            changes: dict[str, Any] = {}
+            if quantizer:
+                step = CoupledStep(1, quantizer.gradient, name=quantizer.name)
+                changes["input_quantizer"] = lq.quantizers.serialize(step)
+            split = self._split(layer, quantizer.levels) if quantizer else None
+            self._widened[id(layer)] = (self.clone(layer, **changes), split, [copies])
+        clone, split, [known_copies] = self._widened[id(layer)]
+        self._require_same_copies(layer, copies, known_copies)
+
+        output = clone(split(value.tensor) if split else value.tensor)
+        self._set_widened_weights(layer, clone, copies, axis)
+        return _Wide(output)
+
+    def _set_widened_weights(
+        self, layer: keras.layers.Layer, clone: keras.layers.Layer, copies: np.ndarray, axis: int
+    ) -> None:
+        groups = getattr(layer, "groups", 1)
+        group = copies[: len(copies) // groups]
+        if groups > 1 and not np.array_equal(np.tile(group, groups), copies):
+            raise ValueError(f"decouple: the groups of layer {layer.name!r} read activations of different levels.")
+        weights = [
+            _repeat(value, group, axis) if variable is layer.kernel else value
+            for variable, value in zip(layer.weights, _graph.latent_weights(layer), strict=True)
+        ]
+        clone.set_weights(weights)
+        expected = _repeat(_graph.quantized_kernel(layer), group, axis)
+        if not np.allclose(_graph.quantized_kernel(clone), expected, rtol=1e-5, atol=0):
+            quantizer = layer.kernel_quantizer
+            name = getattr(quantizer, "name", getattr(quantizer, "__name__", quantizer))
+            raise ValueError(
+                f"decouple: the kernel quantizer {name!r} of layer {layer.name!r} does not pass a scale on "
+                "(q(W / n) = q(W) / n), so the kernel cannot be divided among copies of its input. Use "
+                "bduo_tf.ScaledSign(), or no kernel quantizer."
+            )
+
+    def _require_same_copies(
+        self, layer: keras.layers.Layer, copies: np.ndarray | None, known: np.ndarray | None
+    ) -> None:
+        if (copies is None) != (known is None) or not np.array_equal(copies, known):  # type: ignore[arg-type]
+            raise ValueError(
+                f"decouple: layer {layer.name!r} is shared and called on activations of different levels, so its "
+                "weights cannot be widened alike for all calls. Use the same levels, or a layer for each."
+            )
+
+    def _convert_nested(self, model: keras.Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        inputs = self.values(args, kwargs)
+        if id(model) not in self._widened:
+            tensors = [
+                self._input_like(t, v.tensor.shape[-1] if v.copies is not None else None)
+                for t, v in zip(model.inputs, inputs, strict=True)
+            ]
+            inner = [_Wide(t, v.copies, v.source) for t, v in zip(tensors, inputs, strict=True)]
+            outputs = self.walk(model, inner)
+            nested = keras.Model(
+                tf.nest.pack_sequence_as(model._nested_inputs, tensors),
+                tf.nest.map_structure(lambda v: v.tensor, outputs),
+                name=model.name,
+            )
+            nested.trainable = model.trainable
+            self._widened[id(model)] = (nested, None, [v.copies for v in inputs])
+            self._nested[id(model)] = outputs
+        nested, _, known = self._widened[id(model)]
+        for value, copies in zip(inputs, known, strict=True):
+            self._require_same_copies(model, value.copies, copies)
+        result = nested(tf.nest.pack_sequence_as(model._nested_inputs, [v.tensor for v in inputs]))
+        return tf.nest.map_structure(
+            lambda t, v: _Wide(t, v.copies, v.source), result, self._nested[id(model)]
+        )

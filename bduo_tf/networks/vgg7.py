@@ -1,0 +1,73 @@
+"""VGG-7, the paper's network for CIFAR-10."""
+
+from collections.abc import Sequence
+
+from bduo_tf._keras import keras
+from bduo_tf.networks._blocks import Form, Style, scale_widths
+
+__all__ = ["BASELINE_WIDTHS", "COUPLED_WIDTHS", "vgg7"]
+
+BASELINE_WIDTHS = (64, 64, 128, 128, 512, 512)
+COUPLED_WIDTHS = (45, 45, 90, 90, 336, 512)
+
+
+def vgg7(
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    classes: int = 10,
+    form: Form = "coupled",
+    *,
+    levels: int = 2,
+    width: float = 1.0,
+    widths: Sequence[int] | None = None,
+    binary_weights: bool = True,
+    per_channel: bool = False,
+    gradient: str = "relu1",
+) -> keras.Model:
+    """VGG-7 of the paper: six convolutions and a classifier, the first and the last in full precision.
+
+    conv3x3 act; conv3x3 pool act; conv3x3 pool act; conv3x3 pool act; a valid convolution over all
+    that is left (4x4 at 32x32) act; conv1x1 ReLU; conv1x1. Every convolution is followed by its pool,
+    then by batch normalization, then by the activation.
+
+    Args:
+        input_shape: (height, width, channels); height and width at least 8.
+        classes: number of logits.
+        form: "coupled" (activations of `levels` + 1 levels, the form to train first), "baseline"
+            (binary activations 0/1, the network BinaryDuo is compared with) or "float" (ReLU and float
+            kernels in the baseline's widths: what a user would deploy instead).
+        levels: binary activations coupled into one; only the coupled form uses it.
+        width: multiplies every width.
+        widths: channels of the six convolutions instead of the paper's.
+        binary_weights: kernels sign(W) * mean|W| in the five layers with quantized activations. The
+            authors' VGG-7 keeps them float; a network that is to be deployed needs binary ones.
+        per_channel: one kernel scale an output channel instead of one a layer.
+        gradient: backward pass of the activations, see `CoupledStep`.
+
+    Returns:
+        An uncompiled model from (batch, height, width, channels) float images to (batch, classes) logits.
+
+    Raises:
+        ValueError: the input is too small or its size unknown, or an option has no such value.
+
+    Reference:
+        Kim et al., "BinaryDuo", ICLR 2020, CIFAR-10 experiments.
+    """
+    if len(input_shape) != 3 or any(d is None for d in input_shape) or min(input_shape[:2]) < 8:
+        raise ValueError(f"vgg7: input_shape must be (height, width, channels) from 8x8 on, not {input_shape}.")
+    style = Style("vgg7", form, levels, binary_weights, per_channel, gradient)
+    widths = scale_widths("vgg7", widths or (COUPLED_WIDTHS if form == "coupled" else BASELINE_WIDTHS), 6, width)
+
+    image = x = keras.Input(input_shape, name="image")
+    x = style.float_conv(x, widths[0], 3, name="conv1")
+    x = style.norm(x, name="norm1")
+    for i, channels in enumerate(widths[1:4], start=2):
+        x = style.conv(x, channels, 3, name=f"conv{i}")
+        x = keras.layers.MaxPool2D(name=f"pool{i}")(x)
+        x = style.norm(x, name=f"norm{i}")
+    x = style.conv(x, widths[4], tuple(x.shape[1:3]), padding="valid", name="conv5")
+    x = style.norm(x, name="norm5")
+    x = style.conv(x, widths[5], 1, name="conv6")
+    x = style.norm(x, name="norm6")
+    x = keras.layers.ReLU(name="relu6")(x)
+    x = style.float_conv(x, classes, 1, name="conv7")
+    return keras.Model(image, keras.layers.Flatten(name="logits")(x), name=f"vgg7_{form}")

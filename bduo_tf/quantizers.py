@@ -1,0 +1,157 @@
+"""Larq quantizers of BinaryDuo: the coupled step for activations and the scaled sign for kernels."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bduo_tf._keras import keras, lq, tf
+
+__all__ = ["GRADIENTS", "CoupledStep", "ScaledSign", "coupled_step", "scaled_sign"]
+
+
+def _relu1(u: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.abs(u) <= 0.5, u.dtype)
+
+
+def _steep(u: tf.Tensor) -> tf.Tensor:
+    return 2.0 * tf.cast(tf.abs(u) <= 0.25, u.dtype)
+
+
+def _approx_sign(u: tf.Tensor) -> tf.Tensor:
+    return tf.nn.relu(2.0 - 4.0 * tf.abs(u))
+
+
+def _swish_sign(u: tf.Tensor) -> tf.Tensor:
+    bu = 5.0 * (2.0 * u)
+    # cosh overflows beyond |bu| ~ 89, where the gradient has long vanished.
+    bounded = tf.clip_by_value(bu, -40.0, 40.0)
+    return 5.0 * (2.0 - bounded * tf.tanh(bounded / 2.0)) / (1.0 + tf.cosh(bounded))
+
+
+GRADIENTS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "relu1": _relu1,
+    "steep": _steep,
+    "approx_sign": _approx_sign,
+    "swish_sign": _swish_sign,
+}
+"""Backward passes by name: the pseudo-derivative h(u) of a unit step at u = 0, where u is the distance
+to the nearest threshold in units of the distance between thresholds. ReLU1, SwishSign (beta = 5) and
+ApproxSign are the variants the paper compares, rescaled from sign's range [-1, 1] to the step's."""
+
+
+def coupled_step(x: tf.Tensor, levels: int = 2, gradient: str = "relu1") -> tf.Tensor:
+    r"""The sum of `levels` coupled binary activations; see `CoupledStep`."""
+
+    @tf.custom_gradient
+    def _call(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        reached = [
+            tf.cast(x >= tf.cast((2 * k - 1) / (2 * levels), x.dtype), x.dtype)
+            for k in range(1, levels + 1)
+        ]
+
+        def grad(dy: tf.Tensor) -> tf.Tensor:
+            scaled = levels * x
+            # tf.floor and a clip find the nearest threshold; NaN stays NaN and fails every comparison.
+            nearest = tf.clip_by_value(tf.floor(scaled), 0, levels - 1) + 0.5
+            return dy * GRADIENTS[gradient](scaled - nearest)
+
+        return tf.add_n(reached) / levels, grad
+
+    return _call(x)
+
+
+@lq.utils.register_alias("coupled_step")
+@keras.utils.register_keras_serializable("bduo_tf")
+class CoupledStep(lq.quantizers.Quantizer):
+    r"""n binary activations coupled into one activation of n + 1 levels.
+
+    \\[
+    a(x) = \frac{1}{n} \sum_{k=1}^n [x \geq t_k], \qquad t_k = \frac{2k - 1}{2n}
+    \\]
+
+    n = 1 is the binary activation (0 or 1, threshold 0.5), n = 2 the paper's ternary one (0, 1/2 or 1,
+    thresholds 0.25 and 0.75). The gradient is straight-through: with the default `"relu1"`
+
+    \\[
+    \frac{\partial a(x)}{\partial x} = \begin{cases} 1 & 0 \leq x \leq 1 \\ 0 & \text{else} \end{cases}
+    \\]
+
+    Use it as `input_quantizer=CoupledStep(2)` of a Larq layer, or as a layer of its own.
+
+    Args:
+        levels: n, the number of coupled binary activations, at least 1.
+        gradient: name of the backward pass, a key of `GRADIENTS`: "relu1", "steep", "approx_sign"
+            or "swish_sign".
+
+    Input and output shape: any; element-wise.
+
+    Raises:
+        ValueError: `levels` is not a positive integer, or `gradient` is unknown.
+
+    Reference:
+        Kim et al., "BinaryDuo", ICLR 2020, section 4 (arXiv 2002.06517).
+    """
+
+    def __init__(self, levels: int = 2, gradient: str = "relu1", **kwargs: Any) -> None:
+        if isinstance(levels, bool) or int(levels) != levels or levels < 1:
+            raise ValueError(f"CoupledStep: levels must be a positive integer, not {levels!r}.")
+        if gradient not in GRADIENTS:
+            raise ValueError(f"CoupledStep: unknown gradient {gradient!r}; known: {', '.join(GRADIENTS)}.")
+        super().__init__(**kwargs)
+        self.levels = int(levels)
+        self.gradient = gradient
+
+    @property
+    def precision(self) -> int:
+        """Bits an activation takes, as `larq.models.summary` reads it."""
+        return self.levels.bit_length()
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return coupled_step(inputs, self.levels, self.gradient)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "levels": self.levels, "gradient": self.gradient}
+
+
+def scaled_sign(x: tf.Tensor, per_channel: bool = False) -> tf.Tensor:
+    r"""sign(x) * mean|x| with a straight-through gradient; see `ScaledSign`."""
+
+    @tf.custom_gradient
+    def _call(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        axes = list(range(len(x.shape) - 1)) if per_channel else None
+        scale = tf.reduce_mean(tf.abs(x), axis=axes, keepdims=True)
+        return lq.math.sign(x) * scale, lambda dy: dy
+
+    return _call(x)
+
+
+@lq.utils.register_alias("scaled_sign")
+@keras.utils.register_keras_serializable("bduo_tf")
+class ScaledSign(lq.quantizers.Quantizer):
+    r"""Binary kernels with one scale: the kernel quantizer of the paper.
+
+    \\[
+    q(W) = \mathrm{sign}(W) \cdot \mathrm{mean}|W|, \qquad \mathrm{sign}(0) = +1
+    \\]
+
+    The gradient passes straight through. q(W / n) = q(W) / n, which is why decoupling stays exact.
+
+    Args:
+        per_channel: one scale for each output channel (the kernel's last axis) instead of one a layer.
+
+    Input and output shape: that of a kernel, output channels last.
+
+    Reference:
+        Kim et al., "BinaryDuo", ICLR 2020; the scale is that of Rastegari et al., "XNOR-Net", ECCV 2016.
+    """
+
+    precision = 1
+
+    def __init__(self, per_channel: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.per_channel = per_channel
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return scaled_sign(inputs, self.per_channel)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "per_channel": self.per_channel}
