@@ -70,6 +70,7 @@ class GraphRewriter(Generic[Value]):
     """
 
     caller: str
+    reading: list[Any]  # the tensors of the old graph that the call under conversion reads
 
     def __init__(self) -> None:
         self._clones: dict[int, keras.layers.Layer] = {}
@@ -97,6 +98,7 @@ class GraphRewriter(Generic[Value]):
     def rewrite(self, model: keras.Model, name: str) -> keras.Model:
         """The new model, with inputs like the old one's and of the same structure."""
         inputs = [self._input_like(t) for t in model.inputs]
+        self._names.update(t._keras_history.layer.name for t in inputs)
         outputs = self.walk(model, [self.wrap(t) for t in inputs])
         return keras.Model(
             tf.nest.pack_sequence_as(model._nested_inputs, inputs),
@@ -106,7 +108,6 @@ class GraphRewriter(Generic[Value]):
 
     def walk(self, model: keras.Model, inputs: list[Value]) -> Any:
         """Converts the calls of a graph in order; returns the values of its outputs, nested as they are."""
-        self._names.update(layer.name for layer in model.layers)
         known: dict[int, Value] = {id(t): v for t, v in zip(model.inputs, inputs, strict=True)}
 
         def lookup(x: Any) -> Any:
@@ -120,6 +121,7 @@ class GraphRewriter(Generic[Value]):
                     f"{self.caller}: {model.name!r} has a loss or metric added by add_loss or add_metric, which "
                     "would be lost. Pass it to compile() instead."
                 )
+            self.reading = node.keras_inputs
             outputs = self.convert(node.layer, tuple(args), kwargs)
             for tensor, value in zip(tf.nest.flatten(node.outputs), tf.nest.flatten(outputs), strict=True):
                 known[id(tensor)] = value

@@ -1,5 +1,6 @@
 """decouple(model): any Keras graph with coupled activations in, the same function as a binary network out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ def decouple(model: keras.Model) -> keras.Model:
             f"decouple: model {model.name!r} has nothing to decouple: no layer has an activation "
             "CoupledStep(levels) with levels >= 2. Was it decoupled before?"
         )
-    return _Decoupler().rewrite(model, _decoupled_name(model.name))
+    return _Decoupler(layer.name for layer in model._flatten_layers()).rewrite(model, _decoupled_name(model.name))
 
 
 def _decoupled_name(name: str) -> str:
@@ -117,8 +118,9 @@ def _repeat(weight: np.ndarray, copies: np.ndarray, axis: int) -> np.ndarray:
 class _Decoupler(_graph.GraphRewriter[_Wide]):
     caller = "decouple"
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
+        self._names.update(names)  # layers keep theirs
         # What a layer or nested model was widened to, so that a second call is the same layer again.
         self._widened: dict[int, tuple[keras.layers.Layer, ThresholdSplit | None, list[np.ndarray | None]]] = {}
         self._nested: dict[int, list[_Wide]] = {}

@@ -1,3 +1,398 @@
-from bduo_tf._keras import keras
+"""to_lce_graph(model): a binary network in, the same function in the +1/-1 arithmetic that LCE runs out."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bduo_tf import _graph
+from bduo_tf._keras import keras, lq, tf
+from bduo_tf.layers import ChannelAffine, ThresholdCompare, ThresholdSplit
+from bduo_tf.quantizers import CoupledStep
+
+__all__ = ["flipped_activations", "to_lce_graph"]
+
+
 def to_lce_graph(model: keras.Model) -> keras.Model:
-    raise NotImplementedError
+    r"""The same function with every binary layer of 0/1 activations as a +1/-1 convolution for LCE.
+
+    With a in {0, 1}, s = 1 - 2a (+1 where the activation is off) and a binary kernel W = alpha * w:
+
+    \\[
+    W * a = \frac{\alpha}{2} \left( (-w) * s + \sum w \right)
+    \\]
+
+    so that zero padding of a is the +1 padding of s, which LCE does for free. The convolution emitted has
+    the kernel -w and yields integers of known parity. What follows it up to the next activation (batch
+    normalization, threshold splits; max pools are kept) is folded in float64 into thresholds on those
+    integers, each midway between two reachable ones, so that no tie can occur. Where floats are needed,
+    scale and offset become one multiplication and addition, which LCE takes into the binary convolution.
+
+    Args:
+        model: a functional or built sequential model whose activations are binary: what `decouple`
+            returns, or a baseline with `CoupledStep(1)`. It is not changed.
+
+    Returns:
+        A model of the same inputs and outputs for `larq_compute_engine.convert_keras_model`. Layers keep
+        their names; nested models are inlined; dropout is gone. It is meant for inference only.
+
+    Raises:
+        ValueError: an activation is still coupled, a layer with binary activations has float kernels, or
+            a binary layer is of a kind that LCE cannot run. The message names the layer and what to do.
+    """
+    return _deploy(model)[0]
+
+
+def flipped_activations(model: keras.Model, images: Any) -> dict[str, tuple[int, int]]:
+    """Counts the binary activations that differ between a model and its deployment graph.
+
+    Both are evaluated in float32, where a value within rounding of its threshold may fall on either side.
+
+    Args:
+        model: a binary model, as `to_lce_graph` takes it.
+        images: inputs, as `model.predict` takes them.
+
+    Returns:
+        (flipped, total) for each layer that reads binary activations, by name, in the order of the graph.
+        Layers that share an activation appear as the first of them.
+    """
+    deployed, flat, readers = _deploy(model)
+    if not readers:
+        return {}
+    before = keras.Model(flat.inputs, [r.activation for r in readers]).predict(images, verbose=0)
+    after = keras.Model(deployed.inputs, [r.compared for r in readers]).predict(images, verbose=0)
+    if len(readers) == 1:
+        before, after = [before], [after]
+    flips: dict[str, tuple[int, int]] = {}
+    for reader, x, z in zip(readers, before, after, strict=True):
+        active = x >= 0.5  # right for what a step reads and for what it returns
+        by_copy = z.reshape(*z.shape[:-1], reader.copies, -1) < 0
+        flipped = np.sum(np.swapaxes(by_copy, -1, -2).reshape(x.shape) != active)
+        before_this, total = flips.get(reader.name, (0, 0))
+        flips[reader.name] = (before_this + int(flipped), total + active.size)
+    return flips
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A layer that reads binary activations: what it read in the old graph and in the new one."""
+
+    name: str
+    activation: Any
+    compared: Any
+    copies: int
+
+
+def _deploy(model: keras.Model) -> tuple[keras.Model, keras.Model, list[_Reader]]:
+    _graph.require_graph(model, "to_lce_graph")
+    flat = _Inliner().rewrite(model, model.name)
+    deployer = _Deployer()
+    return deployer.rewrite(flat, f"{model.name}_lce"), flat, deployer.readers
+
+
+# Layers that do nothing at inference.
+_TRAINING_ONLY = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.GaussianNoise,
+    keras.layers.GaussianDropout,
+    keras.layers.ActivityRegularization,
+)
+_MAX_POOL = (keras.layers.MaxPool1D, keras.layers.MaxPool2D, keras.layers.MaxPool3D)
+
+
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """What is known of a tensor: the content is scale * tensor + offset, not computed before it is needed.
+
+    scale and offset are float64 of shape (channels, copies); copy k of channel c is channel c * copies + k
+    of the content. With `binary` the content is the binary step of that, 0 or 1. `terms` is set where the
+    tensor is a sum of that many +1 and -1: an integer of the same parity, at most `terms` in size.
+    """
+
+    tensor: Any
+    name: str = ""  # the layer that the content is the output of
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    terms: int | None = None
+    binary: bool = False
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """scale and offset, those of the identity where none is pending."""
+        if self.scale is not None and self.offset is not None:
+            return self.scale, self.offset
+        channels = self.tensor.shape[-1]
+        return np.ones((channels, 1)), np.zeros((channels, 1))
+
+    @property
+    def copies(self) -> int:
+        return 1 if self.scale is None else self.scale.shape[1]
+
+
+def _thresholds(value: _Value) -> tuple[np.ndarray, np.ndarray]:
+    """Where the step of a value's content switches on, for the tensor with its channels oriented.
+
+    Returns:
+        orientation, shape (channels,), +1 or -1; and tau, float32 of shape (channels, copies): the step is on
+        exactly where orientation * tensor > tau, and never equal to it where the tensor is an integer.
+    """
+    scale, offset = value.affine()
+    # All copies of a channel have the same scale: copies differ in offset alone.
+    orientation = np.where(scale[:, 0] < 0, -1.0, 1.0)
+    size = np.abs(scale)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        switch = (0.5 - offset) / size  # on where orientation * tensor >= switch
+    if value.terms is not None:
+        k = value.terms
+        switch = np.where(size > 0, np.clip(switch, -k - 2, k + 2), 0.0)
+        first = -k + 2 * np.ceil((switch + k) / 2)  # the first reachable integer that is on
+        # The division was rounded: let the condition itself decide between neighbours.
+        first = np.where(size * (first - 2) + offset >= 0.5, first - 2, first)
+        first = np.where(size * first + offset < 0.5, first + 2, first)
+        first = np.where(size > 0, first, np.where(offset >= 0.5, -k, k + 2))
+        return orientation, (np.clip(first, -k, k + 2) - 1).astype(np.float32)
+    always, never = -1e30, 1e30
+    switch = np.where(size > 0, switch, np.where(offset >= 0.5, always, never))
+    switch = np.clip(switch, always, never)
+    rounded = switch.astype(np.float32)
+    least_on = np.where(rounded < switch, np.nextafter(rounded, np.float32(np.inf)), rounded)
+    tau = np.nextafter(least_on, np.float32(-np.inf))
+    # Runtimes may flush subnormal numbers to zero.
+    tiny = np.finfo(np.float32).tiny
+    return orientation, np.where(np.abs(tau) < tiny, np.where(least_on > 0, 0, -tiny), tau).astype(np.float32)
+
+
+def _binary_kernel(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray] | None:
+    """The signs of a quantized kernel and one scale an output channel, or None for a kernel that is not binary."""
+    kernel = _graph.quantized_kernel(layer).astype(np.float64)
+    size = np.abs(kernel).reshape(-1, kernel.shape[-1])
+    alpha = size.max(axis=0)
+    if not np.all(size >= alpha * (1 - 1e-6)):
+        return None
+    return np.where(kernel < 0, -1.0, 1.0), alpha
+
+
+class _Inliner(_graph.GraphRewriter[_Value]):
+    """Copies a model, its nested models inlined."""
+
+    caller = "to_lce_graph"
+
+    def is_value(self, x: Any) -> bool:
+        return isinstance(x, _Value)
+
+    def wrap(self, tensor: Any) -> _Value:
+        return _Value(tensor)
+
+    def unwrap(self, value: _Value) -> Any:
+        return value.tensor
+
+    def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
+        # Layers of several nested models, now side by side, may bear the same name.
+        return super().clone(layer, **{"name": self.unique_name(layer.name), **changes})
+
+    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if _graph.is_graph(layer):
+            return self.walk(layer, self.values(args, kwargs))
+        return self.copy_call(layer, args, kwargs)
+
+
+class _Deployer(_Inliner):
+    """Walks a flat graph, putting off what batch norms, splits and steps do until a layer reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What was already computed for another reader of the value.
+        self._contents: dict[_Value, Any] = {}
+        self._compares: dict[_Value, Any] = {}
+        self.readers: list[_Reader] = []
+
+    def unwrap(self, value: _Value) -> Any:
+        if value.scale is None and not value.binary:
+            return value.tensor
+        if value not in self._contents:
+            scale, offset = value.affine()
+            if value.binary:
+                # The same step, with the same exact thresholds: sign * x - tau + 1/2 >= 1/2.
+                orientation, tau = _thresholds(value)
+                scale = np.broadcast_to(orientation[:, None], tau.shape)
+                offset = 0.5 - np.nextafter(tau, np.float32(np.inf)) if value.terms is None else 0.5 - tau
+            affine = ChannelAffine(value.copies, name=self.unique_name(value.name))
+            content = affine(value.tensor)
+            affine.set_weights([scale, offset])
+            if value.binary:
+                content = CoupledStep(1, name=self.unique_name(f"{value.name}_step"))(content)
+            self._contents[value] = content
+        return self._contents[value]
+
+    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if (coupled := _graph.coupled_inside(layer)) is not None:
+            raise ValueError(
+                f"to_lce_graph: the activation of layer {layer.name!r} is still coupled ({coupled.levels + 1} "
+                "levels). Call bduo_tf.decouple(model) first, and fine-tune what it returns."
+            )
+        if isinstance(layer, _TRAINING_ONLY):
+            return args[0]
+        quantizer = getattr(layer, "input_quantizer", None)
+        if isinstance(quantizer, CoupledStep):
+            return self._binary_layer(layer, self._step(layer, args[0]), must=True)
+        [value, *others] = self.values(args, kwargs) or [None]
+        if others or value is None:
+            return self.copy_call(layer, args, kwargs)
+        return self._single_input(layer, value, args, kwargs)
+
+    def _single_input(
+        self, layer: keras.layers.Layer, value: _Value, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if isinstance(_graph.activation_of(layer), CoupledStep):
+            return self._step(layer, value)
+        if isinstance(layer, ThresholdSplit) and value.copies == 1 and not value.binary:
+            scale, offset = value.affine()
+            theta = layer.get_weights()[0].astype(np.float64)
+            scale = np.broadcast_to(scale, theta.shape)
+            return replace(value, name=layer.name, scale=scale, offset=offset - theta)
+        if isinstance(layer, keras.layers.BatchNormalization) and self._by_channel(layer, value):
+            return self._fold_norm(layer, value)
+        if isinstance(layer, _MAX_POOL) and value.scale is not None and layer.data_format == "channels_last":
+            return self._pool(layer, value)
+        if isinstance(layer, keras.layers.Flatten) and (value.scale is not None or value.binary):
+            return self._flatten(layer, value)
+        if value.binary and isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+            return self._binary_layer(layer, value, must=False)
+        return self.copy_call(layer, args, kwargs)
+
+    @staticmethod
+    def _by_channel(layer: keras.layers.BatchNormalization, value: _Value) -> bool:
+        axes = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+        return axes in ([-1], [len(value.tensor.shape) - 1]) and value.copies == 1 and not value.binary
+
+    def _fold_norm(self, layer: keras.layers.BatchNormalization, value: _Value) -> _Value:
+        scale, offset = value.affine()
+        mean, variance = (np.float64(w.numpy()) for w in (layer.moving_mean, layer.moving_variance))
+        gamma = np.float64(layer.gamma.numpy()) if layer.scale else np.ones_like(mean)
+        beta = np.float64(layer.beta.numpy()) if layer.center else np.zeros_like(mean)
+        factor = (gamma / np.sqrt(variance + layer.epsilon))[:, None]
+        return replace(
+            value, name=layer.name, scale=scale * factor, offset=(offset - mean[:, None]) * factor + beta[:, None]
+        )
+
+    def _pool(self, layer: keras.layers.Layer, value: _Value) -> _Value:
+        """A maximum of what grows with the tensor is that of the tensor's maximum."""
+        scale, offset = value.affine()
+        negative = scale[:, 0] < 0
+        tensor = value.tensor
+        if negative.any():
+            orientation = np.where(negative, -1.0, 1.0)[:, None]
+            flip = ChannelAffine(name=self.unique_name(f"{layer.name}_orient"))
+            tensor = flip(tensor)
+            flip.set_weights([orientation, np.zeros_like(orientation)])
+            scale = scale * orientation
+        name = value.name if value.binary else layer.name
+        return replace(value, tensor=self.clone(layer)(tensor), name=name, scale=scale, offset=offset)
+
+    def _flatten(self, layer: keras.layers.Layer, value: _Value) -> _Value:
+        scale, offset = value.affine()
+        positions = value.tensor.shape[1:-1]
+        if None in positions:
+            return self.copy_call(layer, (value,), {})
+        tile = int(np.prod(positions, initial=1))
+        tensor = self.clone(layer)(value.tensor)
+        return replace(value, tensor=tensor, scale=np.tile(scale, (tile, 1)), offset=np.tile(offset, (tile, 1)))
+
+    def _step(self, layer: keras.layers.Layer, value: _Value) -> _Value:
+        if value.binary:  # 0 and 1 stay what they are
+            return value
+        scale, offset = value.affine()
+        return replace(value, name=layer.name, scale=scale, offset=offset, binary=True)
+
+    def _compare(self, layer: keras.layers.Layer, value: _Value) -> Any:
+        """The tensor whose sign is s = 1 - 2a, the copies of all channels one after the other."""
+        if value not in self._compares:
+            orientation, tau = _thresholds(value)
+            oriented = bool((orientation < 0).any())
+            name = self.unique_name(f"{layer.name}_compare")
+            compare = ThresholdCompare(value.copies, oriented=oriented, name=name)
+            self._compares[value] = compare(value.tensor)
+            [activation] = self.reading
+            self.readers.append(_Reader(layer.name, activation, self._compares[value], value.copies))
+            compare.set_weights([tau.T, orientation] if oriented else [tau.T])
+        return self._compares[value]
+
+    def _binary_layer(self, layer: keras.layers.Layer, value: _Value, *, must: bool) -> Any:
+        """A convolution or dense layer of 0/1 activations; without `must`, float kernels stay float."""
+        dense = isinstance(layer, keras.layers.Dense)
+        self._require_supported(layer, value, dense)
+        binary = _binary_kernel(layer)
+        if binary is None and not must:
+            return self.copy_call(layer, (value,), {})
+        if binary is None:
+            raise ValueError(
+                f"to_lce_graph: layer {layer.name!r} has binary activations but float kernels, which LCE cannot "
+                "multiply. Train it with kernel_quantizer=bduo_tf.ScaledSign(), or leave its activation float."
+            )
+        sign, alpha = binary
+        terms = int(np.prod(sign.shape[:-1]))
+        total = sign.reshape(terms, -1).sum(axis=0)
+
+        tensor = self._compare(layer, value)
+        if dense:
+            tensor = keras.layers.Reshape((1, 1, tensor.shape[-1]), name=self.unique_name(f"{layer.name}_pixel"))(tensor)
+            sign = sign[None, None]
+        tensor = self._signed_conv(layer, dense)(tensor)
+        channels = value.scale.shape[0]  # type: ignore[union-attr]
+        by_copy = np.arange(channels * value.copies).reshape(channels, value.copies).T.ravel()
+        self._clones[id(layer)].set_weights([-sign[:, :, by_copy]])
+        if dense:
+            units = self.unique_name(f"{layer.name}_units")
+            tensor = keras.layers.Reshape((layer.units,), name=units)(tensor)
+
+        bias = np.float64(layer.bias.numpy()) if layer.use_bias else 0.0
+        result = _Value(tensor, layer.name, (alpha / 2)[:, None], (alpha / 2 * total + bias)[:, None], terms)
+        if layer.activation is keras.activations.linear:
+            return result
+        result = replace(result, name=f"{layer.name}_affine")
+        activation = keras.layers.Activation(layer.activation, name=self.unique_name(f"{layer.name}_activation"))
+        return _Value(activation(self.unwrap(result)))
+
+    def _signed_conv(self, layer: keras.layers.Layer, dense: bool) -> keras.layers.Layer:
+        if id(layer) not in self._clones:
+            sign = lq.quantizers.SteSign
+            common = {"use_bias": False, "input_quantizer": sign(), "kernel_quantizer": sign()}
+            name = self.unique_name(layer.name)
+            if dense:
+                clone = lq.layers.QuantConv2D(layer.units, 1, name=name, **common)
+            else:
+                clone = lq.layers.QuantConv2D(
+                    layer.filters,
+                    layer.kernel_size,
+                    strides=layer.strides,
+                    padding=layer.padding,
+                    pad_values=1.0 if layer.padding == "same" else 0.0,
+                    dilation_rate=layer.dilation_rate,
+                    name=name,
+                    **common,
+                )
+            self._clones[id(layer)] = clone
+        return self._clones[id(layer)]
+
+    @staticmethod
+    def _require_supported(layer: keras.layers.Layer, value: _Value, dense: bool) -> None:
+        problem = None
+        if not (isinstance(layer, keras.layers.Conv2D) and not isinstance(layer, keras.layers.Conv2DTranspose)) and (
+            not dense
+        ):
+            problem = f"is a {type(layer).__name__}, which LCE cannot run on binary activations"
+        elif dense and len(value.tensor.shape) != 2:
+            problem = f"reads a tensor of shape {value.tensor.shape}"
+        elif not dense and layer.groups != 1:
+            problem = f"has {layer.groups} groups"
+        elif not dense and layer.data_format != "channels_last":
+            problem = "has its channels first"
+        elif not dense and layer.padding == "same" and getattr(layer, "pad_values", 0.0) != 0.0:
+            problem = f"pads its activations with {layer.pad_values}"
+        if problem:
+            raise ValueError(
+                f"to_lce_graph: layer {layer.name!r} {problem}. Binary layers that can be deployed: QuantConv2D "
+                "(one group, channels last, padding 'valid', or 'same' with zeros) and QuantDense on flat inputs."
+            )

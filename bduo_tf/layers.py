@@ -1,4 +1,4 @@
-"""Keras layers of BinaryDuo: the threshold split that decoupling inserts."""
+"""Keras layers of BinaryDuo: the threshold split that decoupling inserts, and what deployment puts in its place."""
 
 from typing import Any
 
@@ -6,11 +6,42 @@ import numpy as np
 
 from bduo_tf._keras import keras, tf
 
-__all__ = ["ThresholdSplit"]
+__all__ = ["ChannelAffine", "ThresholdCompare", "ThresholdSplit"]
+
+
+class _ByCopy(keras.layers.Layer):
+    """Base of the layers that make `levels` copies of every channel."""
+
+    def __init__(self, levels: int = 1, **kwargs: Any) -> None:
+        if isinstance(levels, bool) or int(levels) != levels or levels < 1:
+            raise ValueError(f"{type(self).__name__}: levels must be a positive integer, not {levels!r}.")
+        super().__init__(**kwargs)
+        self.levels = int(levels)
+
+    def build(self, input_shape: Any) -> None:
+        if input_shape[-1] is None:
+            raise ValueError(f"{self.name}: the number of channels must be known, got shape {input_shape}.")
+        super().build(input_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        return tf.TensorShape([*input_shape[:-1], input_shape[-1] * self.levels])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "levels": self.levels}
+
+
+def _side_by_side(copies: list[tf.Tensor]) -> tf.Tensor:
+    """Tensors of shape (..., channels) as one in which the copies of a channel are neighbours."""
+    if len(copies) == 1:
+        return copies[0]
+    # Half the time of computing the copies with a broadcast inner axis, whose length is only their number.
+    stacked = tf.stack(copies, axis=-1)
+    shape = [tf.shape(copies[0])[i] if d is None else d for i, d in enumerate(copies[0].shape)]
+    return tf.reshape(stacked, [*shape[:-1], shape[-1] * len(copies)])
 
 
 @keras.utils.register_keras_serializable("bduo_tf")
-class ThresholdSplit(keras.layers.Layer):
+class ThresholdSplit(_ByCopy):
     r"""n shifted copies of every channel, each with a trainable threshold.
 
     \\[
@@ -37,31 +68,87 @@ class ThresholdSplit(keras.layers.Layer):
     """
 
     def __init__(self, levels: int = 2, **kwargs: Any) -> None:
-        if isinstance(levels, bool) or int(levels) != levels or levels < 1:
-            raise ValueError(f"ThresholdSplit: levels must be a positive integer, not {levels!r}.")
-        super().__init__(**kwargs)
-        self.levels = int(levels)
+        super().__init__(levels, **kwargs)
 
     def build(self, input_shape: Any) -> None:
-        channels = input_shape[-1]
-        if channels is None:
-            raise ValueError(f"{self.name}: the number of channels must be known, got shape {input_shape}.")
+        super().build(input_shape)
         shifts = (2 * np.arange(1, self.levels + 1) - 1) / (2 * self.levels) - 0.5
         self.theta = self.add_weight(
             name="theta",
-            shape=(channels, self.levels),
+            shape=(input_shape[-1], self.levels),
             initializer=lambda shape, dtype=None: tf.cast(tf.broadcast_to(shifts, shape), dtype),
         )
-        super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        # Half the time of subtracting with a broadcast inner axis, whose length is only `levels`.
-        copies = tf.stack([inputs - theta for theta in tf.unstack(self.theta, axis=-1)], axis=-1)
-        shape = [tf.shape(inputs)[i] if d is None else d for i, d in enumerate(inputs.shape)]
-        return tf.reshape(copies, [*shape[:-1], shape[-1] * self.levels])
+        return _side_by_side([inputs - theta for theta in tf.unstack(self.theta, axis=-1)])
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape([*input_shape[:-1], input_shape[-1] * self.levels])
+
+@keras.utils.register_keras_serializable("bduo_tf")
+class ChannelAffine(_ByCopy):
+    r"""Fixed scales and offsets: y_{cn + k} = scale_{ck} x_c + offset_{ck}.
+
+    What deployment makes of batch normalization where a float is needed: LCE takes the multiplication and
+    the addition into the binary convolution before it.
+
+    Args:
+        levels: n, the number of copies of each channel.
+
+    Input shape:
+        (batch, ..., channels)
+
+    Output shape:
+        (batch, ..., channels * levels)
+    """
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        shape = (input_shape[-1], self.levels)
+        self.scale = self.add_weight(name="scale", shape=shape, initializer="ones", trainable=False)
+        self.offset = self.add_weight(name="offset", shape=shape, initializer="zeros", trainable=False)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        pairs = zip(tf.unstack(self.scale, axis=-1), tf.unstack(self.offset, axis=-1), strict=True)
+        return _side_by_side([inputs * scale + offset for scale, offset in pairs])
+
+
+@keras.utils.register_keras_serializable("bduo_tf")
+class ThresholdCompare(_ByCopy):
+    r"""Fixed thresholds: y_{kC + c} = tau_{kc} - x_c for C channels, negative where the activation is on.
+
+    The sign of y is the operand s = 1 - 2a of LCE's binary convolution. All channels of a copy lie
+    together, because a concatenation is the cheapest way to write them.
+
+    Args:
+        levels: n, the number of thresholds of each channel.
+        oriented: channels are multiplied by an `orientation` of +1 or -1 first, for activations that
+            switch on as x falls.
+
+    Input shape:
+        (batch, ..., channels)
+
+    Output shape:
+        (batch, ..., levels * channels)
+    """
+
+    def __init__(self, levels: int = 1, oriented: bool = False, **kwargs: Any) -> None:
+        super().__init__(levels, **kwargs)
+        self.oriented = oriented
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        channels = input_shape[-1]
+        self.tau = self.add_weight(
+            name="tau", shape=(self.levels, channels), initializer="zeros", trainable=False
+        )
+        if self.oriented:
+            self.orientation = self.add_weight(
+                name="orientation", shape=(channels,), initializer="ones", trainable=False
+            )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        if self.oriented:
+            inputs = inputs * self.orientation
+        return tf.concat([tau - inputs for tau in tf.unstack(self.tau)], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "levels": self.levels}
+        return {**super().get_config(), "oriented": self.oriented}
