@@ -8,4 +8,3 @@ from bduo_tf.layers import ThresholdSplit
 from bduo_tf.quantizers import CoupledStep, ScaledSign
 
 __all__ = ["CoupledStep", "ScaledSign", "ThresholdSplit", "__version__", "decouple", "networks", "to_lce_graph"]
-

@@ -20,8 +20,7 @@ if tf.keras.layers.Layer.__module__.startswith("keras."):
             ": it was imported before bduo_tf. Import bduo_tf first, or set the environment variable "
             "TF_USE_LEGACY_KERAS=1 before the first `import tensorflow`."
             if _chosen_before
-            else f": TF_USE_LEGACY_KERAS is {os.environ['TF_USE_LEGACY_KERAS']!r}. "
-            "Set it to 1, or leave it unset."
+            else f": TF_USE_LEGACY_KERAS is {os.environ['TF_USE_LEGACY_KERAS']!r}. Set it to 1, or leave it unset."
         )
     )
 

@@ -255,7 +255,7 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
     def _require_same_copies(
         self, layer: keras.layers.Layer, copies: np.ndarray | None, known: np.ndarray | None
     ) -> None:
-        if (copies is None) != (known is None) or not np.array_equal(copies, known):  # type: ignore[arg-type]
+        if (copies is None) != (known is None) or not np.array_equal(copies, known):
             raise ValueError(
                 f"decouple: layer {layer.name!r} is shared and called on activations of different levels, so its "
                 "weights cannot be widened alike for all calls. Use the same levels, or a layer for each."
@@ -282,6 +282,4 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         for value, copies in zip(inputs, known, strict=True):
             self._require_same_copies(model, value.copies, copies)
         result = nested(tf.nest.pack_sequence_as(model._nested_inputs, [v.tensor for v in inputs]))
-        return tf.nest.map_structure(
-            lambda t, v: _Wide(t, v.copies, v.source), result, self._nested[id(model)]
-        )
+        return tf.nest.map_structure(lambda t, v: _Wide(t, v.copies, v.source), result, self._nested[id(model)])

@@ -10,7 +10,7 @@ from bduo_tf._keras import keras, lq, tf
 from bduo_tf.layers import ChannelAffine, ThresholdCompare, ThresholdSplit
 from bduo_tf.quantizers import CoupledStep
 
-__all__ = ["flipped_activations", "to_lce_graph"]
+__all__ = ["Deployment", "Reader", "deploy", "flipped_activations", "to_lce_graph"]
 
 
 def to_lce_graph(model: keras.Model) -> keras.Model:
@@ -40,54 +40,85 @@ def to_lce_graph(model: keras.Model) -> keras.Model:
         ValueError: an activation is still coupled, a layer with binary activations has float kernels, or
             a binary layer is of a kind that LCE cannot run. The message names the layer and what to do.
     """
-    return _deploy(model)[0]
+    return deploy(model).graph
 
 
 def flipped_activations(model: keras.Model, images: Any) -> dict[str, tuple[int, int]]:
-    """Counts the binary activations that differ between a model and its deployment graph.
-
-    Both are evaluated in float32, where a value within rounding of its threshold may fall on either side.
+    """Counts the binary activations that differ between a model and its deployment graph, both in Keras.
 
     Args:
         model: a binary model, as `to_lce_graph` takes it.
-        images: inputs, as `model.predict` takes them.
+        images: inputs, as the model takes them, few enough to be evaluated at once.
 
     Returns:
-        (flipped, total) for each layer that reads binary activations, by name, in the order of the graph.
-        Layers that share an activation appear as the first of them.
+        What `Deployment.count_flips` returns.
     """
-    deployed, flat, readers = _deploy(model)
-    if not readers:
+    deployment = deploy(model)
+    if not deployment.readers:
         return {}
-    before = keras.Model(flat.inputs, [r.activation for r in readers]).predict(images, verbose=0)
-    after = keras.Model(deployed.inputs, [r.compared for r in readers]).predict(images, verbose=0)
-    if len(readers) == 1:
-        before, after = [before], [after]
-    flips: dict[str, tuple[int, int]] = {}
-    for reader, x, z in zip(readers, before, after, strict=True):
-        active = x >= 0.5  # right for what a step reads and for what it returns
-        by_copy = z.reshape(*z.shape[:-1], reader.copies, -1) < 0
-        flipped = np.sum(np.swapaxes(by_copy, -1, -2).reshape(x.shape) != active)
-        before_this, total = flips.get(reader.name, (0, 0))
-        flips[reader.name] = (before_this + int(flipped), total + active.size)
-    return flips
+    return deployment.count_flips(images, np.asarray(deployment.probes()(images, training=False)))
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """A layer that reads binary activations: what it read in the old graph and in the new one."""
+class Reader:
+    """A layer that reads binary activations: the activations of the binary model, and what replaced them."""
 
     name: str
-    activation: Any
-    compared: Any
+    activation: Any  # tensor of the binary model: what the step reads, or its 0 and 1
+    compared: Any  # tensor of the deployment graph, negative where the activation is on
     copies: int
 
 
-def _deploy(model: keras.Model) -> tuple[keras.Model, keras.Model, list[_Reader]]:
+@dataclass(frozen=True)
+class Deployment:
+    """A binary model (its nested models inlined), its deployment graph, and what corresponds in them.
+
+    Readers are in the order of the graph; layers that share an activation appear as the first of them.
+    """
+
+    binary: keras.Model
+    graph: keras.Model
+    readers: tuple[Reader, ...]
+
+    def probes(self) -> keras.Model:
+        """The deployment graph up to its binary activations: one output, (batch, all of them side by side)."""
+        flat = [keras.layers.Flatten()(reader.compared) for reader in self.readers]
+        return keras.Model(self.graph.inputs, flat[0] if len(flat) == 1 else keras.layers.Concatenate()(flat))
+
+    def count_flips(self, images: Any, probed: np.ndarray) -> dict[str, tuple[int, int]]:
+        """Counts the activations on which something that ran `probes()` and the binary model in Keras differ.
+
+        In floating point a value within rounding of its threshold may fall on either side.
+
+        Args:
+            images: inputs, as the model takes them, few enough to be evaluated at once.
+            probed: what `probes()` computed for them, (batch, activations).
+
+        Returns:
+            (flipped, total) for each reader, by name.
+        """
+        model = keras.Model(self.binary.inputs, [reader.activation for reader in self.readers])
+        activations = model(images, training=False)
+        flips: dict[str, tuple[int, int]] = {}
+        start = 0
+        for reader, x in zip(self.readers, tf.nest.flatten(activations), strict=True):
+            x = np.asarray(x)
+            size = x[0].size
+            by_copy = probed[:, start : start + size].reshape(*x.shape[:-1], reader.copies, -1) < 0
+            start += size
+            flipped = np.sum(np.swapaxes(by_copy, -1, -2).reshape(x.shape) != (x >= 0.5))
+            other_flipped, other_total = flips.get(reader.name, (0, 0))
+            flips[reader.name] = (other_flipped + int(flipped), other_total + x.size)
+        return flips
+
+
+def deploy(model: keras.Model) -> Deployment:
+    """`to_lce_graph` with what corresponds in the two graphs; the same arguments and errors."""
     _graph.require_graph(model, "to_lce_graph")
     flat = _Inliner().rewrite(model, model.name)
     deployer = _Deployer()
-    return deployer.rewrite(flat, f"{model.name}_lce"), flat, deployer.readers
+    graph = deployer.rewrite(flat, f"{model.name}_lce")
+    return Deployment(flat, graph, tuple(deployer.readers))
 
 
 # Layers that do nothing at inference.
@@ -206,7 +237,7 @@ class _Deployer(_Inliner):
         # What was already computed for another reader of the value.
         self._contents: dict[_Value, Any] = {}
         self._compares: dict[_Value, Any] = {}
-        self.readers: list[_Reader] = []
+        self.readers: list[Reader] = []
 
     def unwrap(self, value: _Value) -> Any:
         if value.scale is None and not value.binary:
@@ -237,10 +268,10 @@ class _Deployer(_Inliner):
         quantizer = getattr(layer, "input_quantizer", None)
         if isinstance(quantizer, CoupledStep):
             return self._binary_layer(layer, self._step(layer, args[0]), must=True)
-        [value, *others] = self.values(args, kwargs) or [None]
-        if others or value is None:
+        values = self.values(args, kwargs)
+        if len(values) != 1:
             return self.copy_call(layer, args, kwargs)
-        return self._single_input(layer, value, args, kwargs)
+        return self._single_input(layer, values[0], args, kwargs)
 
     def _single_input(
         self, layer: keras.layers.Layer, value: _Value, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -315,7 +346,7 @@ class _Deployer(_Inliner):
             compare = ThresholdCompare(value.copies, oriented=oriented, name=name)
             self._compares[value] = compare(value.tensor)
             [activation] = self.reading
-            self.readers.append(_Reader(layer.name, activation, self._compares[value], value.copies))
+            self.readers.append(Reader(layer.name, activation, self._compares[value], value.copies))
             compare.set_weights([tau.T, orientation] if oriented else [tau.T])
         return self._compares[value]
 
@@ -337,7 +368,8 @@ class _Deployer(_Inliner):
 
         tensor = self._compare(layer, value)
         if dense:
-            tensor = keras.layers.Reshape((1, 1, tensor.shape[-1]), name=self.unique_name(f"{layer.name}_pixel"))(tensor)
+            pixel = keras.layers.Reshape((1, 1, tensor.shape[-1]), name=self.unique_name(f"{layer.name}_pixel"))
+            tensor = pixel(tensor)
             sign = sign[None, None]
         tensor = self._signed_conv(layer, dense)(tensor)
         channels = value.scale.shape[0]  # type: ignore[union-attr]

@@ -137,9 +137,7 @@ class ThresholdCompare(_ByCopy):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         channels = input_shape[-1]
-        self.tau = self.add_weight(
-            name="tau", shape=(self.levels, channels), initializer="zeros", trainable=False
-        )
+        self.tau = self.add_weight(name="tau", shape=(self.levels, channels), initializer="zeros", trainable=False)
         if self.oriented:
             self.orientation = self.add_weight(
                 name="orientation", shape=(channels,), initializer="ones", trainable=False

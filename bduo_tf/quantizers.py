@@ -43,10 +43,7 @@ def coupled_step(x: tf.Tensor, levels: int = 2, gradient: str = "relu1") -> tf.T
 
     @tf.custom_gradient
     def _call(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        reached = [
-            tf.cast(x >= tf.cast((2 * k - 1) / (2 * levels), x.dtype), x.dtype)
-            for k in range(1, levels + 1)
-        ]
+        reached = [tf.cast(x >= tf.cast((2 * k - 1) / (2 * levels), x.dtype), x.dtype) for k in range(1, levels + 1)]
 
         def grad(dy: tf.Tensor) -> tf.Tensor:
             scaled = levels * x
