@@ -1,0 +1,40 @@
+# make demo   sets itself up, then: train, decouple, fine-tune, convert, verify and time VGG-7 on digits
+# make test   sets itself up, then runs every test but the slow ones
+# make test-slow, lint, check, clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/digits
+TESTS := -n auto --dist loadfile
+
+.PHONY: setup demo test test-slow lint check clean
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else "Python 3.10, 3.11 or 3.12 is needed, this is %d.%d: make PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	touch $@
+
+demo: setup
+	$(BIN)/python -m train vgg7 --dataset digits --run $(RUN)
+	$(BIN)/python -m convert $(RUN) --float
+	$(BIN)/python -m benchmarks.summary $(RUN)
+
+test: setup
+	$(BIN)/python -m pytest $(TESTS) -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest $(TESTS) -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test test-slow
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

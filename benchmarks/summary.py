@@ -1,0 +1,98 @@
+"""One run, trained and converted, in one table: accuracy, weights, MACs, file size and latency.
+
+python -m benchmarks.summary runs/digits     after python -m train and python -m convert --float
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.latency import Latency, measure, processor, runner
+
+__all__ = ["main"]
+
+_STAGES = {
+    "coupled": "coupled",
+    "decoupled": "decoupled, not fine-tuned",
+    "fine_tuned": "decoupled, fine-tuned",
+    "baseline": "binary baseline",
+    "float": "float",
+}
+_FILES = {"binary": "model", "float32": "model-float32", "int8": "model-int8"}
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rule = "-" * (sum(widths) + 2 * len(widths))
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([rule, *text, rule])
+
+
+def _rows(
+    metrics: dict[str, Any],
+    conversion: dict[str, Any],
+    latencies: dict[str, tuple[str, Latency]],
+    sizes: dict[str, int],
+) -> list[list[str]]:
+    rows = [
+        ["test accuracy", name, f"{metrics[stage]['accuracy']:.2%}"]
+        for stage, name in _STAGES.items()
+        if stage in metrics
+    ]
+    verification = conversion["verification"]
+    if verification["accuracy"] is not None:
+        rows.append(["test accuracy", "from the .tflite", f"{verification['accuracy']:.2%}"])
+    rows.append(["arg max as Keras'", "from the .tflite", f"{verification['agreeing']} of {verification['images']}"])
+    rows.append(["weights", "", f"{conversion['weights']:,}"])
+    rows += [["MACs", bits, f"{count:,}"] for bits, count in conversion["macs"].items()]
+    rows += [
+        ["file size", name, f"{size:,} bytes" + (f", {size / sizes['binary']:.1f} x" if name != "binary" else "")]
+        for name, size in sizes.items()
+    ]
+    first = latencies["binary"][1].median
+    rows += [
+        ["latency", f"{name} ({engine})", f"{latency.median:.3f} ms, {latency.median / first:.2f} x"]
+        for name, (engine, latency) in latencies.items()
+    ]
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.summary", description="The results of a run that was trained and converted."
+    )
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--rounds", type=int, default=200, help="inferences to time of each file (default: 200)")
+    args = parser.parse_args(argv)
+    try:
+        metrics = json.loads((args.run / "metrics.json").read_text())
+        conversion = json.loads((args.run / "model.json").read_text())
+        if conversion["output"] is None:
+            parser.error(
+                f"the last conversion in {args.run} failed its verification: repeat python -m convert {args.run}"
+            )
+        files = {name: args.run / f"{stem}.tflite" for name, stem in _FILES.items()}
+        files = {name: file for name, file in files.items() if file.is_file()}
+        runners = {name: runner(file) for name, file in files.items()}
+    except FileNotFoundError as error:
+        parser.error(f"{error.filename} is missing: run python -m train and python -m convert {args.run} --float first")
+    measured = measure({name: run for name, (_, run) in runners.items()}, args.rounds)
+    latencies = {name: (runners[name][0], latency) for name, latency in measured.items()}
+    sizes = {name: file.stat().st_size for name, file in files.items()}
+    print(_table(_rows(metrics, conversion, latencies, sizes)))
+    print(f"Latency: median of {args.rounds}, batch 1, one thread, {processor()}, {time.strftime('%Y-%m-%d')}.")
+    print(
+        "float32 and int8: the same network with ReLU and float kernels in the baseline's widths (same weights and "
+        "MACs), untrained."
+    )
+    print(f"Training curves: {args.run / 'curves.png'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""The command line of `python -m convert`."""
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import data
+from bduo_tf._keras import keras
+from bduo_tf.deployment import deploy
+from convert import report
+from convert.errors import ConversionError
+from convert.inspection import cost
+from convert.peers import float_peer, peer_files
+from convert.source import Source, open_source
+from convert.tflite import convert_lce
+from convert.verification import verify
+
+__all__ = ["main"]
+
+_BATCH = 64
+_CALIBRATION = 128
+
+_EPILOG = """examples:
+  python -m convert runs/digits                       the model of a finished run, to runs/digits/model.tflite
+  python -m convert runs/digits --float               and the float32 and int8 files of its float peer
+  python -m convert my.keras -o my.tflite             any binary Keras model, verified on seeded inputs
+  python -m convert my.keras --dataset fashion_mnist  the same, verified on a test set
+
+exit status: 0 the file was written and verified; 1 it failed the verification and was not written; 2 wrong input."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m convert",
+        description="Writes a Larq Compute Engine .tflite file of a binary network, and verifies that the file "
+        "computes what the model computes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, help="run folder of `python -m train`, or a .keras file")
+    parser.add_argument("-o", "--output", type=Path, help="the file to write (default: model.tflite in the run folder)")
+    parser.add_argument("--dataset", help="verify on the test images of this data set (default: that of the run)")
+    parser.add_argument("--data-dir", type=Path, help="where the data set is, as for `python -m train`")
+    parser.add_argument(
+        "--samples", type=int, help="verify on that many images (default: the whole test set, or 256 seeded inputs)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the inputs where there is no data set (default: 0)")
+    parser.add_argument(
+        "--min-agreement",
+        type=float,
+        default=0.9995,
+        help="share of images whose arg max must agree (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--float",
+        action="store_true",
+        dest="peers",
+        help="also write the float32 and int8 files of what one would deploy instead, for comparing size and speed",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
+    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
+    try:
+        return _convert(args)
+    except (ConversionError, data.DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _convert(args: argparse.Namespace) -> int:
+    if args.samples is not None and args.samples < 1:
+        raise ConversionError(f"--samples must be at least 1, not {args.samples}.")
+    if not 0 <= args.min_agreement <= 1:
+        raise ConversionError(f"--min-agreement is a share from 0 to 1, not {args.min_agreement}.")
+    source = open_source(args.source)
+    output = args.output or (
+        args.source / "model.tflite" if args.source.is_dir() else source.path.with_suffix(".tflite")
+    )
+    _require_writable(output)
+    peer = float_peer(source) if args.peers else None
+    model = _single(source.model)
+    batches, total, inputs = _inputs(args, source, model)
+
+    try:
+        deployment = deploy(model)
+    except ValueError as error:
+        raise ConversionError(str(error)) from error
+    print(f"Converting {source.path} ...", flush=True)
+    file = convert_lce(deployment.graph)
+    verification = verify(deployment, file, batches, total=total, min_agreement=args.min_agreement)
+    verified = not verification.problems
+
+    files = {output: file} if verified else {}
+    peers: dict[str, bytes] = {}
+    if peer is not None and verified:
+        calibration, _, _ = _inputs(args, source, model)
+        peers = peer_files(peer, _first(calibration, _CALIBRATION))
+        files |= {output.with_name(f"{output.stem}-{name}.tflite"): content for name, content in peers.items()}
+    sizes = {name: len(content) for name, content in peers.items()}
+    model_cost = cost(model)
+    summary = {
+        "source": str(source.path),
+        "output": str(output) if verified else None,
+        "bytes": len(file),
+        **model_cost.as_json(),
+        "verified_on": inputs,
+        "verification": verification.as_json(),
+        "peers": {name: {"bytes": size, "trained": False} for name, size in sizes.items()},
+    }
+    files[output.with_suffix(".json")] = report.as_json(summary).encode()
+    for path, content in files.items():
+        _write(path, content)
+    print(report.as_text(str(output), len(file), model_cost, verification, sizes, inputs))
+    if not verified:
+        print(f"error: verification failed, {output} was not written.", file=sys.stderr)
+    return 0 if verified else 1
+
+
+def _single(model: keras.Model) -> keras.Model:
+    """`model`, if it is of the kind that images can be fed to."""
+    if len(model.inputs or []) != 1 or len(model.outputs or []) != 1:
+        raise ConversionError(
+            f"Model {model.name!r} has {len(model.inputs or [])} inputs and {len(model.outputs or [])} outputs; only "
+            "models with one of each can be verified. Use bduo_tf.to_lce_graph and "
+            "larq_compute_engine.convert_keras_model directly."
+        )
+    if None in model.inputs[0].shape[1:]:
+        raise ConversionError(f"Model {model.name!r} has inputs of unknown size: {model.inputs[0].shape}.")
+    return model
+
+
+def _inputs(
+    args: argparse.Namespace, source: Source, model: keras.Model
+) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None]], int, str]:
+    """Batches of (images, labels or None) to verify on, how many images they are, and what they are."""
+    shape = tuple(model.inputs[0].shape[1:])
+    name = args.dataset or source.config.get("dataset")
+    if name is None:
+        count = args.samples or 256
+        return _seeded(shape, count, args.seed), count, f"{count} inputs, uniform in [-1, 1], seed {args.seed}"
+    folder = args.data_dir or (None if args.dataset else source.config.get("data_dir"))
+    dataset = data.load(name, shape[:2], folder)
+    if dataset.input_shape != shape:
+        raise ConversionError(f"Model {model.name!r} takes images of shape {shape}, {name} has {dataset.input_shape}.")
+    count = min(args.samples or dataset.num_test, dataset.num_test)
+    batches = dataset.test.take(count).batch(_BATCH).as_numpy_iterator()
+    return batches, count, f"{count} test images of {name}"
+
+
+def _seeded(shape: tuple[int, ...], count: int, seed: int) -> Iterator[tuple[np.ndarray, None]]:
+    rng = np.random.default_rng(seed)
+    for start in range(0, count, _BATCH):
+        yield rng.uniform(-1, 1, (min(_BATCH, count - start), *shape)).astype(np.float32), None
+
+
+def _first(batches: Iterator[tuple[np.ndarray, Any]], count: int) -> list[np.ndarray]:
+    images: list[np.ndarray] = []
+    for batch, _ in batches:
+        images.extend(batch[: count - len(images)])
+        if len(images) == count:
+            break
+    return images
+
+
+def _require_writable(output: Path) -> None:
+    """Fails before the long work, not after it."""
+    if output.suffix != ".tflite":
+        raise ConversionError(f"--output must end in .tflite, not {output}.")
+    try:
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise ConversionError(f"--output: cannot write into {output.parent}: {error.strerror}.") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes under a temporary name and moves into place, so that no half-written file is ever seen."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,85 @@
+"""What a .tflite file holds, and what a model costs."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from bduo_tf._keras import keras, lq
+
+__all__ = ["Cost", "cost", "expected_operators", "operators"]
+
+_FLOAT_PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D", "BATCH_MATMUL")
+
+
+def operators(file: bytes) -> dict[str, int]:
+    """How often each operator occurs in a .tflite file, custom ones by their own name."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    model = schema.Model.GetRootAs(file, 0)
+
+    def name(index: int) -> str:
+        code = model.OperatorCodes(index)
+        custom = code.CustomCode()
+        if custom is not None:
+            return custom.decode()
+        # Codes below 127 may stand in the older field alone.
+        return names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+
+    found: Counter[str] = Counter()
+    for i in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(i)
+        found.update(name(graph.Operators(j).OpcodeIndex()) for j in range(graph.OperatorsLength()))
+    return dict(found)
+
+
+def is_binary_layer(layer: keras.layers.Layer) -> bool:
+    """Whether a layer multiplies binary activations by binary kernels."""
+    quantizers = (getattr(layer, "input_quantizer", None), getattr(layer, "kernel_quantizer", None))
+    return all(getattr(q, "precision", None) == 1 for q in quantizers)
+
+
+def expected_operators(graph: keras.Model, found: dict[str, int]) -> list[str]:
+    """What is wrong with the operators of a converted deployment graph; empty if nothing is.
+
+    As many LceBconv2d as binary layers, and no more float products than the graph has float layers:
+    a binary layer that silently became a float one passes any comparison of outputs.
+    """
+    calls = Counter(node.layer for nodes in graph._nodes_by_depth.values() for node in nodes)
+    with_kernel = {layer: n for layer, n in calls.items() if hasattr(layer, "kernel")}
+    binary = sum(n for layer, n in with_kernel.items() if is_binary_layer(layer))
+    products = sum(with_kernel.values()) - binary
+    problems = []
+    if found.get("LceBconv2d", 0) != binary:
+        layers = ", ".join(layer.name for layer in with_kernel if is_binary_layer(layer))
+        problems.append(
+            f"{found.get('LceBconv2d', 0)} LceBconv2d operators for {binary} binary layers ({layers or 'none'})"
+        )
+    float_products = sum(found.get(name, 0) for name in _FLOAT_PRODUCTS)
+    if float_products > products:
+        problems.append(f"{float_products} float products for {products} float layers")
+    return problems
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    Attributes:
+        weights: trainable kernel entries (latent or float), without biases, batch norms and thresholds.
+        macs: multiply-accumulates of one inference by the bits of the wider operand, such as {1: ..., 32: ...}.
+    """
+
+    weights: int
+    macs: dict[int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"weights": self.weights, "macs": {f"{bits}-bit": n for bits, n in self.macs.items()}}
+
+
+def cost(model: keras.Model) -> Cost:
+    """Counts with Larq's own profile, the one behind `larq.models.summary`."""
+    profile = lq.models.ModelProfile(model)
+    macs = {bits: profile.op_count("mac", bits) for bits in profile.unique_op_precisions}
+    kernels = [layer.kernel for layer in model._flatten_layers() if hasattr(layer, "kernel")]
+    return Cost(sum(int(k.shape.num_elements()) for k in kernels), {bits: n for bits, n in macs.items() if n})
