@@ -45,7 +45,8 @@ def expected_operators(graph: keras.Model, found: dict[str, int]) -> list[str]:
     As many LceBconv2d as binary layers, and no more float products than the graph has float layers:
     a binary layer that silently became a float one passes any comparison of outputs.
     """
-    calls = Counter(node.layer for nodes in graph._nodes_by_depth.values() for node in nodes)
+    depths = sorted(graph._nodes_by_depth.items(), reverse=True)
+    calls = Counter(node.layer for _, nodes in depths for node in nodes)
     with_kernel = {layer: n for layer, n in calls.items() if hasattr(layer, "kernel")}
     binary = sum(n for layer, n in with_kernel.items() if is_binary_layer(layer))
     products = sum(with_kernel.values()) - binary

@@ -1,0 +1,194 @@
+"""`python -m convert`: what it writes, what it refuses, and with which exit status."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bduo_tf
+from bduo_tf._keras import keras, lq
+from convert import cli
+from convert.cli import main
+from convert.inspection import operators
+from convert.tflite import convert_lce
+from tests.convert.models import decoupled, small_vgg7
+
+
+@pytest.fixture(scope="module")
+def keras_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "net.keras"
+    decoupled().save(path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder as training leaves it."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    decoupled().save(folder / "fine_tuned.keras")
+    config = {
+        "network": "vgg7",
+        "network_arguments": {"input_shape": [16, 16, 1], "classes": 10, "form": "coupled", "width": 0.25},
+        "dataset": "digits",
+        "data_dir": None,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.json").write_text(json.dumps({"final": "fine_tuned", "fine_tuned": {"accuracy": 0.1}}))
+    return folder
+
+
+def test_a_file_is_written_and_verified(keras_file, tmp_path, capsys):
+    output = tmp_path / "out.tflite"
+    assert main([str(keras_file), "-o", str(output), "--samples", "70"]) == 0
+    assert operators(output.read_bytes())["LceBconv2d"] == 5
+    summary = json.loads(output.with_suffix(".json").read_text())
+    assert summary["bytes"] == output.stat().st_size
+    assert summary["verification"]["agreeing"] == summary["verification"]["images"] == 70
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json", "out.tflite"]
+    text = capsys.readouterr().out
+    assert "arg max      agrees on 70 of 70" in text
+    assert "5 LceBconv2d" in text
+
+
+def test_a_run_is_verified_on_its_test_set_and_has_peers(run, capsys):
+    assert main([str(run), "--float"]) == 0
+    summary = json.loads((run / "model.json").read_text())
+    assert summary["verified_on"] == "360 test images of digits"
+    assert summary["verification"]["accuracy"] == summary["verification"]["keras_accuracy"]
+    sizes = {p.stem: p.stat().st_size for p in run.glob("*.tflite")}
+    assert set(sizes) == {"model", "model-float32", "model-int8"}
+    assert sizes["model"] < sizes["model-int8"] < sizes["model-float32"]
+    assert {name: peer["bytes"] for name, peer in summary["peers"].items()} == {
+        "float32": sizes["model-float32"],
+        "int8": sizes["model-int8"],
+    }
+    assert "untrained" in capsys.readouterr().out
+
+
+def test_the_baseline_needs_no_decoupling(tmp_path):
+    path = tmp_path / "baseline.keras"
+    small_vgg7("baseline").save(path)
+    assert main([str(path), "--samples", "16"]) == 0
+    assert operators((tmp_path / "baseline.tflite").read_bytes())["LceBconv2d"] == 5
+
+
+def test_a_failed_verification_writes_no_file(keras_file, tmp_path, monkeypatch, capsys):
+    other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
+    monkeypatch.setattr(cli, "convert_lce", lambda graph: other)
+    output = tmp_path / "out.tflite"
+    assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json"]
+    assert json.loads(output.with_suffix(".json").read_text())["output"] is None
+    captured = capsys.readouterr()
+    assert "FAILED: the arg max agrees on" in captured.out
+    assert "verification failed" in captured.err
+
+
+def test_an_earlier_file_survives_a_failed_verification(keras_file, tmp_path, monkeypatch):
+    output = tmp_path / "out.tflite"
+    output.write_bytes(b"earlier")
+    other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
+    monkeypatch.setattr(cli, "convert_lce", lambda graph: other)
+    assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
+    assert output.read_bytes() == b"earlier"
+
+
+def save(path, model):
+    model.save(path)
+    return path
+
+
+def two_inputs():
+    a, b = keras.Input((4,)), keras.Input((4,))
+    return keras.Model([a, b], keras.layers.Add()([a, b]))
+
+
+def float_kernels():
+    inputs = keras.Input((8, 8, 2))
+    conv = lq.layers.QuantConv2D(3, 3, input_quantizer=bduo_tf.CoupledStep(1), name="middle")
+    return keras.Model(inputs, keras.layers.Flatten()(conv(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: small_vgg7("coupled"), "layer 'conv2' is still coupled (3 levels). Call bduo_tf.decouple"),
+        (float_kernels, "layer 'middle' has binary activations but float kernels"),
+        (two_inputs, "has 2 inputs and 1 outputs"),
+        (lambda: keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)]), "inputs of unknown size"),
+    ],
+    ids=["coupled", "float kernels", "two inputs", "unknown size"],
+)
+def test_models_that_cannot_be_converted(make, message, tmp_path, capsys):
+    path = save(tmp_path / "net.keras", make())
+    assert main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["net.keras"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["{empty}"], "has no config.json"),
+        (["{text}"], "is not a .keras file"),
+        (["{broken}"], "cannot be loaded as a Keras model"),
+        (["{net}", "--samples", "0"], "--samples must be at least 1"),
+        (["{net}", "--min-agreement", "2"], "--min-agreement is a share from 0 to 1"),
+        (["{net}", "-o", "out.txt"], "--output must end in .tflite"),
+        (["{net}", "-o", "{text}/out.tflite"], "--output: cannot write into"),
+        (["{net}", "-o", "{empty}/missing/out.tflite"], "--output: cannot write into"),
+        (["{net}", "--float"], "--float needs a run folder"),
+        (["{net}", "--dataset", "no_such_set"], "no_such_set"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else None,
+)
+def test_wrong_arguments(arguments, message, keras_file, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "note.txt").write_text("no model")
+    (tmp_path / "broken.keras").write_bytes(keras_file.read_bytes()[:1000])
+    names = {
+        "empty": tmp_path / "empty",
+        "text": tmp_path / "note.txt",
+        "broken": tmp_path / "broken.keras",
+        "net": keras_file,
+    }
+    assert main([a.format(**names) for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+
+
+def test_an_unfinished_run_is_refused(run, capsys):
+    (run / "fine_tuned.keras").unlink()
+    assert main([str(run)]) == 2
+    assert "is not finished. Repeat its training command" in capsys.readouterr().err
+
+
+def test_a_data_set_of_another_shape_is_refused(tmp_path, capsys):
+    keras.utils.set_random_seed(0)
+    path = save(tmp_path / "rgb.keras", bduo_tf.networks.vgg7((16, 16, 3), form="baseline", width=0.1))
+    assert main([str(path), "--dataset", "digits"]) == 2
+    assert "takes images of shape (16, 16, 3), digits has (16, 16, 1)" in capsys.readouterr().err
+
+
+def test_seeded_inputs_are_reproducible():
+    first, second = (np.concatenate([x for x, _ in cli._seeded((2, 2, 1), 70, 3)]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (70, 2, 2, 1)
+
+
+def test_help_explains_itself():
+    done = subprocess.run([sys.executable, "-m", "convert", "--help"], capture_output=True, text=True, check=True)
+    assert "run folder of `python -m train`, or a .keras file" in done.stdout
+    assert "exit status: 0 the file was written and verified" in done.stdout
+
+
+def test_convert_never_imports_train():
+    code = "import sys, convert.cli; sys.exit(any(m.split('.')[0] == 'train' for m in sys.modules))"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
