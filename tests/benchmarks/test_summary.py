@@ -1,0 +1,92 @@
+"""The tables of benchmarks: every figure in its place. No test here depends on the speed of the machine."""
+
+import json
+
+import numpy as np
+import pytest
+
+import bduo_tf
+from benchmarks import latency, summary
+from convert.cli import main as convert
+from tests.convert.models import decoupled
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    decoupled().save(folder / "fine_tuned.keras")
+    config = {
+        "network": "vgg7",
+        "network_arguments": {"input_shape": [16, 16, 1], "classes": 10, "form": "coupled", "width": 0.25},
+        "dataset": "digits",
+        "data_dir": None,
+    }
+    metrics = {
+        "final": "fine_tuned",
+        "coupled": {"accuracy": 0.5},
+        "decoupled": {"accuracy": 0.25},
+        "fine_tuned": {"accuracy": 0.75},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert convert([str(folder), "--float", "--samples", "64"]) == 0
+    return folder
+
+
+def test_summary_shows_every_stage_file_and_latency(run, capsys):
+    assert summary.main([str(run), "--rounds", "3"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "test accuracy coupled 50.00%" in lines
+    assert "test accuracy decoupled, not fine-tuned 25.00%" in lines
+    assert "test accuracy decoupled, fine-tuned 75.00%" in lines
+    assert "arg max as Keras' from the .tflite 64 of 64" in lines
+    assert f"file size binary {(run / 'model.tflite').stat().st_size:,} bytes" in lines
+    latencies = [line for line in lines if line.startswith("latency")]
+    assert [line.split(")")[0] for line in latencies] == [
+        "latency binary (LCE",
+        "latency float32 (LiteRT, XNNPACK",
+        "latency int8 (LiteRT, XNNPACK",
+    ]
+    assert latencies[0].endswith("1.00 x")
+
+
+def test_latency_compares_with_the_first_file(run, capsys):
+    files = [str(run / "model.tflite"), str(run / "model-float32.tflite")]
+    assert latency.main([*files, "--rounds", "3"]) == 0
+    _, _, first, second = capsys.readouterr().out.splitlines()
+    assert float(first.split()[2]) == 1.0
+    assert float(second.split()[2]) == pytest.approx(float(second.split()[0]) / float(first.split()[0]), abs=0.02)
+
+
+def test_both_engines_run_the_model(run):
+    engine, once = latency.runner(run / "model.tflite")
+    assert engine == "LCE"
+    [output] = once()
+    assert np.asarray(output).shape == (1, 10)
+    assert latency.runner(run / "model-int8.tflite")[0] == "LiteRT, XNNPACK"
+
+
+def test_measure_takes_turns():
+    order = []
+    figures = latency.measure({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=5)
+    assert order == ["a", "b"] * (5 + latency._WARM_UP)
+    assert all(0 <= f.minimum <= f.median for f in figures.values())
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (summary.main, ["nowhere"], "metrics.json is missing"),
+        (latency.main, ["nowhere.tflite"], "nowhere.tflite does not exist"),
+        (latency.main, ["README.md", "--rounds", "0"], "--threads and --rounds must be at least 1"),
+    ],
+)
+def test_wrong_arguments(main, arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_version_is_that_of_the_package():
+    assert bduo_tf.__version__.count(".") == 2
