@@ -13,7 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf  # noqa: E402
 
-if tf.keras.layers.Layer.__module__.startswith("keras."):
+# tf.keras is chosen when it is first used, but `import tensorflow.keras`, which Larq does, when TensorFlow is imported.
+from tensorflow.keras.layers import Layer as _ImportedLayer  # noqa: E402
+
+if any(layer.__module__.startswith("keras.") for layer in (tf.keras.layers.Layer, _ImportedLayer)):
     raise ImportError(
         "bduo_tf needs Keras 2, but TensorFlow was already using Keras 3"
         + (

@@ -157,6 +157,8 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
 
         wide = [v for v in self.values(args, kwargs) if v.copies is not None]
         if not wide:
+            if id(layer) in self._widened:
+                self._require_same_copies(layer, None, self._widened[id(layer)][2][0])
             return self.copy_call(layer, args, kwargs)
         if _kernel_axis(layer) is not None and getattr(layer, "input_quantizer", None) is None:
             return self._widen_kernel(layer, args[0], None)
@@ -216,6 +218,8 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
             )
         copies = np.full(value.tensor.shape[-1], quantizer.levels) if quantizer else value.copies
         assert copies is not None
+        if id(layer) in self._clones:  # it was called on floats before
+            self._require_same_copies(layer, copies, None)
         if id(layer) not in self._widened:
             changes: dict[str, Any] = {}
             if quantizer:
@@ -244,6 +248,11 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         clone.set_weights(weights)
         expected = _repeat(_graph.quantized_kernel(layer), group, axis)
         if not np.allclose(_graph.quantized_kernel(clone), expected, rtol=1e-5, atol=0):
+            if len(set(copies)) > 1:
+                raise ValueError(
+                    f"decouple: the quantized kernel of layer {layer.name!r} reads activations of different levels, "
+                    "which one scale cannot weigh. Use the same levels for all it reads, or no kernel quantizer."
+                )
             quantizer = layer.kernel_quantizer
             name = getattr(quantizer, "name", getattr(quantizer, "__name__", quantizer))
             raise ValueError(
@@ -275,7 +284,8 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
                 tf.nest.map_structure(lambda v: v.tensor, outputs),
                 name=model.name,
             )
-            nested.trainable = model.trainable
+            if not model.trainable:  # else leave it to the layers, some of which may be frozen
+                nested.trainable = False
             self._widened[id(model)] = (nested, None, [v.copies for v in inputs])
             self._nested[id(model)] = outputs
         nested, _, known = self._widened[id(model)]

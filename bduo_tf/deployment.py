@@ -173,7 +173,7 @@ def _thresholds(value: _Value) -> tuple[np.ndarray, np.ndarray]:
     # All copies of a channel have the same scale: copies differ in offset alone.
     orientation = np.where(scale[:, 0] < 0, -1.0, 1.0)
     size = np.abs(scale)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         switch = (0.5 - offset) / size  # on where orientation * tensor >= switch
     if value.terms is not None:
         k = value.terms
@@ -278,6 +278,7 @@ class _Deployer(_Inliner):
     ) -> Any:
         if isinstance(_graph.activation_of(layer), CoupledStep):
             return self._step(layer, value)
+        quantizer = getattr(layer, "input_quantizer", None)  # another than CoupledStep
         if isinstance(layer, ThresholdSplit) and value.copies == 1 and not value.binary:
             scale, offset = value.affine()
             theta = layer.get_weights()[0].astype(np.float64)
@@ -289,7 +290,7 @@ class _Deployer(_Inliner):
             return self._pool(layer, value)
         if isinstance(layer, keras.layers.Flatten) and (value.scale is not None or value.binary):
             return self._flatten(layer, value)
-        if value.binary and isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        if value.binary and quantizer is None and isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
             return self._binary_layer(layer, value, must=False)
         return self.copy_call(layer, args, kwargs)
 
@@ -300,9 +301,9 @@ class _Deployer(_Inliner):
 
     def _fold_norm(self, layer: keras.layers.BatchNormalization, value: _Value) -> _Value:
         scale, offset = value.affine()
-        mean, variance = (np.float64(w.numpy()) for w in (layer.moving_mean, layer.moving_variance))
-        gamma = np.float64(layer.gamma.numpy()) if layer.scale else np.ones_like(mean)
-        beta = np.float64(layer.beta.numpy()) if layer.center else np.zeros_like(mean)
+        mean, variance = (w.numpy().astype(np.float64) for w in (layer.moving_mean, layer.moving_variance))
+        gamma = layer.gamma.numpy().astype(np.float64) if layer.scale else np.ones_like(mean)
+        beta = layer.beta.numpy().astype(np.float64) if layer.center else np.zeros_like(mean)
         factor = (gamma / np.sqrt(variance + layer.epsilon))[:, None]
         return replace(
             value, name=layer.name, scale=scale * factor, offset=(offset - mean[:, None]) * factor + beta[:, None]
@@ -353,10 +354,10 @@ class _Deployer(_Inliner):
     def _binary_layer(self, layer: keras.layers.Layer, value: _Value, *, must: bool) -> Any:
         """A convolution or dense layer of 0/1 activations; without `must`, float kernels stay float."""
         dense = isinstance(layer, keras.layers.Dense)
+        if not must and _binary_kernel(layer) is None:
+            return self.copy_call(layer, (value,), {})
         self._require_supported(layer, value, dense)
         binary = _binary_kernel(layer)
-        if binary is None and not must:
-            return self.copy_call(layer, (value,), {})
         if binary is None:
             raise ValueError(
                 f"to_lce_graph: layer {layer.name!r} has binary activations but float kernels, which LCE cannot "
@@ -379,7 +380,7 @@ class _Deployer(_Inliner):
             units = self.unique_name(f"{layer.name}_units")
             tensor = keras.layers.Reshape((layer.units,), name=units)(tensor)
 
-        bias = np.float64(layer.bias.numpy()) if layer.use_bias else 0.0
+        bias = layer.bias.numpy().astype(np.float64) if layer.use_bias else 0.0
         result = _Value(tensor, layer.name, (alpha / 2)[:, None], (alpha / 2 * total + bias)[:, None], terms)
         if layer.activation is keras.activations.linear:
             return result

@@ -1,0 +1,18 @@
+"""Image-classification data sets, ready for training, evaluation and calibration. Knows nothing of networks."""
+
+from data.errors import DataError
+from data.images import AUGMENTATIONS, SCALING, scale
+from data.loading import Dataset, load
+from data.pipeline import steps_per_epoch, test_batches, train_batches
+
+__all__ = [
+    "AUGMENTATIONS",
+    "SCALING",
+    "DataError",
+    "Dataset",
+    "load",
+    "scale",
+    "steps_per_epoch",
+    "test_batches",
+    "train_batches",
+]

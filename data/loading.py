@@ -1,0 +1,214 @@
+"""`load`: any image-classification data set, by name, at the network's size."""
+
+import difflib
+import socket
+import sys
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import requests
+
+from bduo_tf._keras import tf
+from data.digits import Digits
+from data.errors import DataError
+from data.idx import IDX_NAMES, holds_idx, idx_builder
+from data.images import SCALING, fit_size, scale
+
+import tensorflow_datasets as tfds  # isort: skip
+
+__all__ = ["Dataset", "load"]
+
+_CACHE_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An image-classification data set at the network's size.
+
+    Attributes:
+        name: as given to `load`.
+        class_names: one a label.
+        input_shape: (height, width, channels) of every image.
+        num_train: training images.
+        num_test: test images.
+        test_split: what the test images are, in TFDS's words.
+        train_pixels: unbatched (uint8 image, int64 label), in a fixed order, cached in memory if small.
+        test_pixels: the same of the test images.
+        scaling: how pixels become the network's input.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    num_train: int
+    num_test: int
+    test_split: str
+    train_pixels: tf.data.Dataset = field(repr=False)
+    test_pixels: tf.data.Dataset = field(repr=False)
+    scaling: str = SCALING
+
+    @property
+    def train(self) -> tf.data.Dataset:
+        """Unbatched (float32 image in [-1, 1], int64 label) in a fixed order."""
+        return self.train_pixels.map(_scale_image)
+
+    @property
+    def test(self) -> tf.data.Dataset:
+        """As `train`, of the test images."""
+        return self.test_pixels.map(_scale_image)
+
+
+def load(
+    name: str,
+    image_size: tuple[int, int] | None = None,
+    data_dir: str | Path | None = None,
+    *,
+    validation: float = 0.0,
+) -> Dataset:
+    """Prepare and open a data set.
+
+    Args:
+        name: "digits" (scikit-learn's, always available), or a data set of TensorFlow Datasets.
+        image_size: (height, width) that images are fitted to, see `fit_size`; None keeps their own.
+        data_dir: a folder of IDX files (for "mnist", "fashion_mnist" and "kmnist"), or the folder
+            where TFDS keeps its data sets; None is TFDS's own, ~/tensorflow_datasets.
+        validation: take this fraction of the training images for the test images, and leave the test
+            split alone: for choosing hyperparameters.
+
+    Raises:
+        DataError: there is no such data set, it cannot be prepared, or it is not for image classification.
+    """
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    builder = _builder(name, None if data_dir is None else Path(data_dir))
+    info = builder.info
+    features = dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
+    image, label = features.get("image"), features.get("label")
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise DataError(
+            "name",
+            f"{name} is not an image-classification data set: it needs the features 'image' and 'label' "
+            f"(a class), but has {', '.join(features) or info.features}.",
+        )
+    if np.dtype(image.np_dtype) != np.uint8 or image.shape[-1] is None:
+        raise DataError("name", f"{name}: images must be uint8 with a known number of channels, not {image}.")
+    if image_size is None and None in image.shape:
+        raise DataError("image_size", f"{name} has images of several sizes: give one (height, width).")
+    _prepare(name, builder)
+    train_split, test_split = _splits(name, builder.info, validation)
+
+    height, width = image_size or image.shape[:2]
+    shape = (height, width, image.shape[-1])
+
+    def pixels(split: str) -> tf.data.Dataset:
+        examples = _read(builder, split).map(
+            lambda example: (fit_size(example["image"], (height, width)), example["label"]), num_parallel_calls=2
+        )
+        small = builder.info.splits[split].num_examples * height * width * shape[-1] <= _CACHE_BYTES
+        return examples.cache() if small else examples
+
+    return Dataset(
+        name=name,
+        class_names=tuple(label.names),
+        input_shape=shape,
+        num_train=builder.info.splits[train_split].num_examples,
+        num_test=builder.info.splits[test_split].num_examples,
+        test_split=test_split,
+        train_pixels=pixels(train_split),
+        test_pixels=pixels(test_split),
+    )
+
+
+def _scale_image(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return scale(image), label
+
+
+def _read(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    return builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(options=options, try_autocache=False),
+    )
+
+
+def _splits(name: str, info: tfds.core.DatasetInfo, validation: float) -> tuple[str, str]:
+    test = next((s for s in ("test", "validation") if s in info.splits), None)
+    if "train" not in info.splits or test is None:
+        raise DataError(
+            "name", f"{name} needs the splits 'train' and 'test' (or 'validation'), but has {', '.join(info.splits)}."
+        )
+    if not 0 <= validation < 1:
+        raise DataError("validation", f"the fraction must be from 0 to below 1, not {validation}.")
+    if validation == 0:
+        return "train", test
+    count = info.splits["train"].num_examples
+    kept = count - round(count * validation)
+    if not 0 < kept < count:
+        raise DataError("validation", f"{validation} of {count} images leaves nothing to train or to validate on.")
+    return f"train[:{kept}]", f"train[{kept}:]"
+
+
+def _builder(name: str, data_dir: Path | None) -> tfds.core.DatasetBuilder:
+    if data_dir is not None and not data_dir.is_dir():
+        raise DataError("data_dir", f"{data_dir} is not a folder.")
+    if data_dir is not None and holds_idx(data_dir):
+        if name == "digits":
+            return Digits()
+        if name in IDX_NAMES:
+            return idx_builder(name, data_dir)
+        known = ", ".join(IDX_NAMES)
+        raise DataError("data_dir", f"{data_dir} holds IDX files, from which {known} can be read, but not {name}.")
+    return Digits(data_dir=data_dir) if name == "digits" else _tfds_builder(name, data_dir)
+
+
+def _prepare(name: str, builder: tfds.core.DatasetBuilder) -> None:
+    if builder.is_prepared():
+        return
+    try:
+        _resolve_hosts(builder)
+        builder.download_and_prepare()
+    except DataError:
+        raise
+    except (tfds.download.DownloadError, requests.RequestException, socket.gaierror) as e:
+        idx = ", or give a folder of IDX files as data_dir" if name in IDX_NAMES else ""
+        raise DataError(
+            "name",
+            f"{name} is not in {builder.data_dir} and cannot be downloaded ({_first_line(e)}). "
+            f"Without a network, prepare it on another machine and copy that folder{idx}.",
+        ) from e
+    except (OSError, tf.errors.OpError) as e:
+        raise DataError("data_dir", f"{name} cannot be prepared in {builder.data_dir}: {_first_line(e)}") from e
+    except (AssertionError, ImportError, RuntimeError) as e:
+        # Files to be downloaded by hand, missing packages and the like.
+        raise DataError("name", f"{name} cannot be prepared: {_first_line(e)}") from e
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _resolve_hosts(builder: tfds.core.DatasetBuilder) -> None:
+    """Fail at once where there is no network: TFDS would retry for minutes."""
+    if not urllib.request.getproxies():
+        for host in {urllib.parse.urlsplit(url).hostname for url in builder.url_infos or ()}:
+            socket.getaddrinfo(host, None)
+
+
+def _tfds_builder(name: str, data_dir: Path | None) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as e:
+        known = [n for n in tfds.list_builders(with_community_datasets=False) if not n.endswith("_idx")]
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see https://www.tensorflow.org/datasets/catalog."
+        raise DataError(
+            "name", f"unknown data set {name!r}: it is neither 'digits' nor one of TensorFlow Datasets'; {hint}"
+        ) from e
+    except (ValueError, OSError, ImportError) as e:
+        raise DataError("name", f"{name!r} cannot be opened: {_first_line(e)}") from e

@@ -1,0 +1,77 @@
+"""From a `Dataset` to batches. What epoch e shows depends on the seed and e alone, so that training can resume."""
+
+import os
+
+from bduo_tf._keras import tf
+from data.images import AUGMENTATIONS, scale
+from data.loading import Dataset
+
+__all__ = ["steps_per_epoch", "test_batches", "train_batches"]
+
+_SHUFFLE_BYTES = 2**30
+
+
+def _tuned(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    # With few cores the autotuner stretches every epoch to a multiple of 5 s.
+    options.autotune.enabled = False
+    options.deterministic = True
+    return batches.prefetch(2).with_options(options)
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Batches an epoch; the last one may be smaller."""
+    return -(-dataset.num_train // batch_size)
+
+
+def train_batches(
+    dataset: Dataset, batch_size: int, *, seed: int, epochs: int, start_epoch: int = 0, augmentation: str = "none"
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches of the epochs `start_epoch` to `epochs` - 1.
+
+    The order of epoch e and the augmentation of every image in it depend on (`seed`, e, the image)
+    alone: not on the epochs before it, nor on TensorFlow's global seed.
+
+    Args:
+        dataset: from `load`.
+        batch_size: images a batch; the last batch of an epoch may be smaller.
+        seed: any integer.
+        epochs: the epoch to stop before.
+        start_epoch: the first epoch, counted from 0.
+        augmentation: a key of `AUGMENTATIONS`.
+
+    Returns:
+        (float32 images (batch, height, width, channels) in [-1, 1], int64 labels (batch,)),
+        `steps_per_epoch` batches for each epoch.
+    """
+    augment = AUGMENTATIONS[augmentation]
+    height, width, channels = dataset.input_shape
+    # All of the images where they fit, which is a true shuffle; else as many as do.
+    buffer = max(1, min(dataset.num_train, _SHUFFLE_BYTES // (height * width * channels)))
+
+    def epoch(e: tf.Tensor) -> tf.data.Dataset:
+        tf.random.set_seed(1)  # of this function's graph only: the order shall not depend on the global seed
+        epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), e)
+        order_seed = tf.random.stateless_uniform([], epoch_seed, minval=None, maxval=None, dtype=tf.int64)
+
+        def prepare(index: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            pixels, label = example
+            return scale(augment(pixels, tf.random.experimental.stateless_fold_in(epoch_seed, index))), label
+
+        return (
+            dataset.train_pixels.enumerate()
+            .shuffle(buffer, seed=order_seed, reshuffle_each_iteration=False)
+            .map(prepare, num_parallel_calls=os.cpu_count())
+            .batch(batch_size)
+        )
+
+    return _tuned(tf.data.Dataset.range(start_epoch, epochs).flat_map(epoch))
+
+
+def test_batches(dataset: Dataset, batch_size: int) -> tf.data.Dataset:
+    """The test images once, in order: as `train_batches`, neither shuffled nor augmented."""
+    return _tuned(dataset.test.batch(batch_size))
+
+
+# pytest would collect it wherever it is imported.
+test_batches.__test__ = False  # type: ignore[attr-defined]

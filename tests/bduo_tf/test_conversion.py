@@ -1,0 +1,129 @@
+"""Deployment graphs through LCE's converter and interpreter: what comes out, and that binary layers are binary."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bduo_tf
+from bduo_tf._keras import keras
+from tests.bduo_tf.graphs import (
+    GENERATE,
+    Activation,
+    Branches,
+    Conv,
+    Pool,
+    PoolThenNorm,
+    Program,
+    Residual,
+    convs,
+    differing_images,
+    images_for,
+    outputs_of,
+    randomize,
+)
+from tests.bduo_tf.test_deployment_property import binary_model, is_binary
+
+lce = pytest.importorskip("larq_compute_engine")
+
+
+def operators(file: bytes) -> Counter:
+    """How often each operator occurs, custom ones by their own names."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    model = schema.Model.GetRootAs(file, 0)
+    codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
+    kinds = [c.CustomCode().decode() if c.CustomCode() else names[c.BuiltinCode()] for c in codes]
+    assert model.SubgraphsLength() == 1
+    graph = model.Subgraphs(0)
+    return Counter(kinds[graph.Operators(i).OpcodeIndex()] for i in range(graph.OperatorsLength()))
+
+
+def run(file: bytes, images: np.ndarray) -> np.ndarray:
+    """All outputs, (images, numbers); the file's order of outputs is by name."""
+    from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+    outputs = Interpreter(file, num_threads=1).predict(images)
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return np.concatenate([np.reshape(y, (len(images), -1)) for y in outputs], axis=-1)
+
+
+def check(model: keras.Model, images: np.ndarray, float_convolutions: int = 1) -> tuple[Counter, np.ndarray]:
+    """Converts and compares; returns the operators of the file and the outputs of the graph."""
+    graph = bduo_tf.to_lce_graph(model)
+    file = lce.convert_keras_model(graph)
+
+    found = operators(file)
+    assert found["LceBconv2d"] == sum(map(is_binary, graph.layers)) > 0
+    assert found["CONV_2D"] == float_convolutions
+    assert found["LceDequantize"] == 0
+    # The comparisons are the operands: nothing but their sign is taken.
+    assert 0 < found["LceQuantize"] <= found["LceBconv2d"]
+
+    expected, got = outputs_of(graph, images), run(file, images)
+    # The interpreter and Keras round the float convolution differently: see the ties of `graphs`.
+    assert differing_images(expected, got) <= 1
+    return found, expected
+
+
+EXAMPLES = {
+    "baseline": (Conv(5, levels=1), Conv(3, levels=1)),
+    "two levels, odd channels": (Conv(5, levels=2), Conv(7, levels=2, scale="channel")),
+    "three levels": (Conv(5, levels=3), Conv(3, levels=3)),
+    "four levels, valid": (Conv(5, 3, padding="valid", levels=4), Conv(3, 2, padding="valid", levels=4)),
+    "stride 2, same": (Conv(5, 3, strides=2), Conv(3, 2, strides=2)),
+    "stride 2, valid": (Conv(5, 3, strides=2, padding="valid"), Conv(3, 2)),
+    "dilation": (Conv(5, 3, dilation=2), Conv(3, 3, dilation=2, padding="valid")),
+    "pool then norm": (PoolThenNorm(Conv(33), 2), PoolThenNorm(Conv(5, levels=3), 2)),
+    "norm then pool": (Conv(5), Pool("max", 2, 2, "valid", False), Conv(3)),
+    "residual sums": (Residual(Conv()), Residual(Conv(levels=3))),
+    "branches, bias and relu": (Branches(Conv(bias=True), Conv(2, 1, activation="relu")), Conv(bias=True)),
+    "shared activation": (Conv(), Activation(2, False, "max", (Conv(), Conv(kernel=1)))),
+}
+
+
+@pytest.mark.parametrize("steps", EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_file_computes_what_the_graph_computes(steps):
+    program = Program(steps, heads=("dense",), channels=5, zero_gamma=True, seed=7)
+    model = binary_model(program)
+    assert has_falling_channels(model)
+    expected = check(model, program.images())[1]
+    assert np.ptp(expected, axis=0).max() > 0.01, "the images make no difference"
+
+
+def has_falling_channels(model: keras.Model) -> bool:
+    return any((layer.gamma.numpy() < 0).any() for layer in model.layers if hasattr(layer, "gamma"))
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_dense_layers_are_binary_convolutions(levels):
+    program = Program((Pool("max", 2, 2, "valid", True),), heads=("dense",), head=Conv(levels=levels), channels=5)
+    found, _ = check(binary_model(program), program.images())
+    assert found["LceBconv2d"] == 1
+    assert found["FULLY_CONNECTED"] == 0
+
+
+def test_decoupled_vgg7():
+    keras.utils.set_random_seed(0)
+    model = bduo_tf.networks.vgg7((16, 16, 1), width=0.2)
+    randomize(model, 0)
+    found, _ = check(bduo_tf.decouple(model), images_for(0, 24, (16, 16, 1)), float_convolutions=2)
+    assert found["LceBconv2d"] == found["LceQuantize"] == 5
+
+
+@settings(max_examples=4, phases=GENERATE)
+@given(first=convs(deployable=True), second=convs(deployable=True), seed=st.integers(0, 99))
+def test_random_convolutions(first, second, seed):
+    program = Program((first, PoolThenNorm(second, 2)), seed=seed, channels=4)
+    check(binary_model(program), program.images())
+
+
+@pytest.mark.slow
+@settings(max_examples=40, phases=GENERATE)
+@given(first=convs(deployable=True), second=convs(deployable=True), seed=st.integers(0, 99))
+def test_many_random_convolutions(first, second, seed):
+    program = Program((first, PoolThenNorm(second, 2)), seed=seed, channels=4)
+    check(binary_model(program), program.images())

@@ -1,0 +1,1 @@
+"""`python -m train`: BinaryDuo's two stages over `model.fit`. Never imports convert."""

@@ -1,0 +1,199 @@
+"""The command line of `python -m train`: options to settings, and errors to one line each."""
+
+import argparse
+import dataclasses
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import data
+from bduo_tf._keras import keras, tf
+from train.callbacks import Diverged
+from train.recipe import OPTIMIZERS, Recipe
+from train.recipes import RECIPES, find
+from train.report import draw_curves, table
+from train.run_folder import OptionError, RunFolder
+from train.settings import NETWORKS, SCHEMES, Settings
+from train.stages import disk_estimate, run_stages
+
+__all__ = ["main"]
+
+_OPTION_OF_ARGUMENT = {"name": "--dataset"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, or continue to train, one network.
+
+    Args:
+        argv: the arguments; None takes them from the command line.
+
+    Returns:
+        0 when the run is complete, 1 when training diverged, 2 when an option cannot be honoured.
+    """
+    try:
+        settings, run = _settings(_parser().parse_args(argv))
+        return _run(settings, run)
+    except SystemExit as e:  # argparse's
+        return int(e.code or 0)
+    except data.DataError as e:
+        option = _OPTION_OF_ARGUMENT.get(e.argument, "--" + e.argument.replace("_", "-"))
+        print(f"python -m train: error: {option}: {e}", file=sys.stderr)
+        return 2
+    except OptionError as e:
+        print(f"python -m train: error: {e}", file=sys.stderr)
+        return 2
+    except Diverged as e:
+        print(
+            f"python -m train: error: {e}. Training stopped; the last good epoch is kept in {run.path / 'backup'}. "
+            "Try a lower --learning-rate (in the second stage --fine-tune-learning-rate) and another --run.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _run(settings: Settings, run: RunFolder) -> int:
+    # BinaryDuo's kernel scale has a pass-through gradient: latent weights need no clipping to [-1, 1].
+    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
+    run.prepare(settings.options())
+    try:
+        metrics = run.read("metrics.json") or {}
+        if "final" not in metrics:
+            metrics = _train(settings, run)
+    except Exception:
+        if not any(run.path.iterdir()):
+            run.path.rmdir()
+        raise
+    if not (run.path / "curves.png").exists():
+        draw_curves(settings, run)
+    print(f"\n{table(metrics, validation=settings.validation > 0)}\n")
+    print(f"The model to deploy is {run.model(metrics['final'])}. To convert it:\n  python -m convert {run.path}")
+    return 0
+
+
+def _train(settings: Settings, run: RunFolder) -> dict[str, Any]:
+    # What a stage draws and adds up is then the same in every process on this machine.
+    keras.backend.experimental.enable_tf_random_generator()
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings.seed)
+    dataset = data.load(
+        settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation
+    )
+    try:
+        model = settings.build(dataset)
+    except ValueError as e:
+        raise OptionError("--image-size", str(e)) from e
+    run.require_space(disk_estimate(model))
+    run.write("config.json", settings.config(dataset))
+    run.write_versions()
+    print(
+        f"{settings.network} ({model.count_params():,} parameters) on {settings.dataset}: "
+        f"{dataset.num_train} training images, {dataset.num_test} to evaluate on, {dataset.input_shape}"
+    )
+    return run_stages(settings, dataset, run)
+
+
+def _settings(args: argparse.Namespace) -> tuple[Settings, RunFolder]:
+    recipe = find(args.network, args.dataset)
+    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe) if hasattr(args, f.name)}
+    recipe = dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
+    settings = Settings(
+        network=args.network,
+        dataset=args.dataset,
+        data_dir=None if args.data_dir is None else str(args.data_dir.expanduser().absolute()),
+        scheme=args.scheme,
+        seed=args.seed,
+        validation=args.validation,
+        recipe=recipe,
+    )
+    return settings, RunFolder(args.run)
+
+
+def _number(kind: Callable[[str], Any], at_least: float, below: float = math.inf) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not at_least <= value < below:
+            limit = f" and below {below:g}" if below < math.inf else ""
+            raise argparse.ArgumentTypeError(f"must be at least {at_least:g}{limit}, not {text}")
+        return value
+
+    parse.__name__ = {int: "whole number", float: "number"}[kind]  # type: ignore[index]  # for argparse's message
+    return parse
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    height, width = (int(part) for part in (parts * 2 if len(parts) == 1 else parts))
+    if min(height, width) < 1:
+        raise ValueError
+    return height, width
+
+
+_size.__name__ = "size such as 32 or 32x48"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m train",
+        description="Train a binary network by BinaryDuo: with activations coupled in pairs, then decoupled, then "
+        "fine-tuned. The same command continues a run that was stopped.",
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("network", choices=NETWORKS, help="a network of the paper")
+    add = parser.add_argument_group("what and where").add_argument
+    add("--dataset", required=True, help="digits, or an image-classification data set of TensorFlow Datasets")
+    add(
+        "--data-dir",
+        type=Path,
+        help="a folder of IDX files (mnist, fashion_mnist, kmnist), or TensorFlow Datasets' folder "
+        "(default: ~/tensorflow_datasets)",
+    )
+    add("--run", type=Path, required=True, help="the folder for models, metrics and logs")
+    add(
+        "--scheme",
+        choices=SCHEMES,
+        default="duo",
+        help="duo: BinaryDuo; baseline: a binary network, float: a float network, each in one stage of as many "
+        "epochs (default: %(default)s)",
+    )
+    add("--seed", type=_number(int, 0, 2**31), default=0, help="(default: %(default)s)")
+    add(
+        "--validation",
+        type=_number(float, 0, 1),
+        default=0.0,
+        metavar="FRACTION",
+        help="evaluate on this fraction of the training images instead of the test images, to choose "
+        "hyperparameters (default: %(default)s)",
+    )
+    positive = _number(float, math.ulp(0.0))
+    add = parser.add_argument_group("settings (default: the recipe's, see below)").add_argument
+    add("--epochs", type=_number(int, 1), metavar="N", help="of the coupled stage")
+    add("--fine-tune-epochs", type=_number(int, 1), metavar="N", help="after decoupling")
+    add("--learning-rate", type=positive, metavar="RATE", help="of the coupled, or only, stage")
+    add("--fine-tune-learning-rate", type=positive, metavar="RATE", help="after decoupling")
+    add("--optimizer", choices=OPTIMIZERS, help="sgd has Nesterov momentum 0.9")
+    add("--weight-decay", type=_number(float, 0), metavar="RATE", help="decoupled, of kernels only")
+    add("--batch-size", type=_number(int, 1), metavar="N", help="images a step")
+    add("--image-size", type=_size, metavar="N or HxW", help="of the network's input")
+    add("--augmentation", choices=tuple(data.AUGMENTATIONS), help="of the training images")
+    add("--levels", type=_number(int, 1), metavar="N", help="binary activations coupled into one")
+    add("--width", type=positive, metavar="FACTOR", help="multiplies the network's channels")
+    add("--per-channel", action=argparse.BooleanOptionalAction, help="one kernel scale an output channel")
+    add("--float-weights", action=argparse.BooleanOptionalAction, help="binary activations only")
+    return parser
+
+
+def _epilog() -> str:
+    lines = ["recipes:"]
+    for (network, dataset), recipe in RECIPES.items():
+        decay = f"x0.1 at {recipe.drops}" if recipe.drops else "cosine"
+        lines.append(
+            f"  {network} {dataset or '(any other)':<14} {recipe.epochs} + {recipe.fine_tune_epochs} epochs, batch "
+            f"{recipe.batch_size}, {recipe.optimizer} {recipe.learning_rate:g} / {recipe.fine_tune_learning_rate:g} "
+            f"{decay}, width {recipe.width:g}"
+        )
+    return "\n".join([*lines, "", "example:", "  python -m train vgg7 --dataset digits --run runs/digits"])

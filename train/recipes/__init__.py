@@ -1,0 +1,23 @@
+"""The recipes, one file each, and the table that finds one."""
+
+from train.recipe import Recipe
+from train.recipes import vgg7, vgg7_cifar10, vgg7_digits, vgg7_fashion_mnist
+
+__all__ = ["RECIPES", "find"]
+
+RECIPES: dict[tuple[str, str | None], Recipe] = {
+    ("vgg7", "digits"): vgg7_digits.RECIPE,
+    ("vgg7", "fashion_mnist"): vgg7_fashion_mnist.RECIPE,
+    ("vgg7", "cifar10"): vgg7_cifar10.RECIPE,
+    ("vgg7", None): vgg7.RECIPE,
+}
+"""(network, data set) -> recipe; the data set None stands for every other one."""
+
+
+def find(network: str, dataset: str) -> Recipe:
+    """The recipe of `network` on `dataset`, or else the network's general one.
+
+    Raises:
+        KeyError: the network has no recipe at all.
+    """
+    return RECIPES.get((network, dataset)) or RECIPES[network, None]

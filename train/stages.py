@@ -1,0 +1,139 @@
+"""The stages of a run over `model.fit`: each starts from the file of the one before and leaves its own."""
+
+import math
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import data
+from bduo_tf import decouple
+from bduo_tf._keras import keras, tf
+from train.callbacks import EpochRecord, SeedEpochs
+from train.recipe import Recipe
+from train.run_folder import RunFolder, replacing
+from train.settings import Settings, Stage
+
+__all__ = ["disk_estimate", "optimizer", "run_stages", "saved_epochs"]
+
+
+def run_stages(settings: Settings, dataset: data.Dataset, run: RunFolder) -> dict[str, Any]:
+    """Train what of the run is not yet trained.
+
+    Returns:
+        The contents of metrics.json: for each model its "loss" and "accuracy" on the test images, for
+        the trained ones also "epochs" and "seconds"; and "final", the name of the model to deploy.
+
+    Raises:
+        Diverged: a loss is not finite; the last good epoch stays backed up.
+    """
+    first, *rest = settings.stages
+    _train(settings, first, dataset, run, lambda: settings.build(dataset))
+    for stage in rest:
+        _decouple(settings, first.name, dataset, run)
+        _train(settings, stage, dataset, run, lambda: _load(run, "decoupled"))
+    shutil.rmtree(run.path / "backup", ignore_errors=True)
+    metrics = run.read("metrics.json")
+    if "final" not in metrics:
+        run.write("metrics.json", metrics := {**metrics, "final": settings.final})
+    return metrics
+
+
+def optimizer(recipe: Recipe, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer with its schedule over `steps` steps."""
+    schedule: Any = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    if recipe.drops:
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [round(steps * fraction) for fraction in recipe.drops],
+            [learning_rate * 0.1**i for i in range(len(recipe.drops) + 1)],
+        )
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
+    return keras.optimizers.Adam(schedule, weight_decay=decay)
+
+
+def saved_epochs(run: RunFolder, stage: str) -> int:
+    """Epochs of an unfinished stage that its backup holds."""
+    checkpoint = tf.train.latest_checkpoint(run.backup(stage) / "chief")
+    if checkpoint is None:
+        return 0
+    return int(tf.train.load_variable(checkpoint, "ckpt_saved_epoch/.ATTRIBUTES/VARIABLE_VALUE")) + 1
+
+
+def disk_estimate(model: keras.Model) -> int:
+    """Bytes that a run which starts from `model` may write."""
+    # The decoupled network has about twice the parameters. Two checkpoints of it while one replaces the
+    # other, each with the optimizer's two moments; three model files and one being written; and logs.
+    return 2 * model.count_params() * 4 * (2 * 3 + 4) + 16 * 2**20
+
+
+def _train(
+    settings: Settings, stage: Stage, dataset: data.Dataset, run: RunFolder, start: Callable[[], keras.Model]
+) -> None:
+    if run.model(stage.name).exists():
+        return
+    recipe = settings.recipe
+    # Each stage alone: one that starts in a new process draws what it would have drawn.
+    keras.utils.set_random_seed(settings.seed)
+    model = start()
+    steps = data.steps_per_epoch(dataset, recipe.batch_size)
+    _compile(model, optimizer(recipe, stage.learning_rate, steps * stage.epochs))
+    done = saved_epochs(run, stage.name)
+    run.trim_epochs(stage.name, done)
+    print(f"\n{stage.name}: {stage.epochs} epochs of {steps} steps" + (f", resumed after epoch {done}" if done else ""))
+    model.fit(
+        data.train_batches(
+            dataset,
+            recipe.batch_size,
+            seed=settings.seed,
+            epochs=stage.epochs,
+            start_epoch=done,
+            augmentation=recipe.augmentation,
+        ),
+        epochs=stage.epochs,
+        steps_per_epoch=steps,
+        validation_data=data.test_batches(dataset, recipe.batch_size),
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            EpochRecord(stage.name),
+            SeedEpochs(settings.seed),
+            # The backup comes last: what it holds, the logs hold too.
+            keras.callbacks.CSVLogger(run.history(stage.name), append=True),
+            keras.callbacks.TensorBoard(run.tensorboard(stage.name), write_graph=False),
+            keras.callbacks.BackupAndRestore(run.backup(stage.name), delete_checkpoint=False),
+        ],
+    )
+    seconds = math.fsum(row["seconds"] for row in run.epochs(stage.name))
+    _finish(run, stage.name, model, dataset, recipe, epochs=stage.epochs, seconds=round(seconds, 1))
+
+
+def _decouple(settings: Settings, coupled: str, dataset: data.Dataset, run: RunFolder) -> None:
+    if run.model("decoupled").exists():
+        return
+    model = decouple(_load(run, coupled))
+    _compile(model, "sgd")  # to evaluate; nothing is trained
+    _finish(run, "decoupled", model, dataset, settings.recipe)
+
+
+def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer | str) -> None:
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        # Decay would pull the thresholds together and the norms' scales to zero.
+        spared = [v for v in model.trainable_variables if "kernel" not in v.name]
+        optimizer.exclude_from_weight_decay(var_list=spared)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+
+
+def _load(run: RunFolder, name: str) -> keras.Model:
+    return keras.models.load_model(run.model(name), compile=False)
+
+
+def _finish(
+    run: RunFolder, name: str, model: keras.Model, dataset: data.Dataset, recipe: Recipe, **about: float
+) -> None:
+    """Evaluate the model and save it: metrics first, for the file says that the stage is finished."""
+    results = model.evaluate(data.test_batches(dataset, recipe.batch_size), verbose=0, return_dict=True)
+    run.write("metrics.json", {**(run.read("metrics.json") or {}), name: {**results, **about}})
+    with replacing(run.model(name)) as temporary:
+        model.save(temporary)
+    print(f"{name}: accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}")
