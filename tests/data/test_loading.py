@@ -17,8 +17,8 @@ import tensorflow_datasets as tfds  # isort: skip
 def _prepare(name: str, folder: Path, **splits: int) -> None:
     """A data set of colour images of several sizes, prepared as TFDS prepares its own."""
 
-    def examples(count: int) -> dict[int, dict[str, Any]]:
-        return {i: {"image": np.full((20 + i, 30, 3), 255 * (i % 2), np.uint8), "label": i % 2} for i in range(count)}
+    def examples(count: int) -> list[tuple[int, dict[str, Any]]]:
+        return [(i, {"image": np.full((20 + i, 30, 3), 255 * (i % 2), np.uint8), "label": i % 2}) for i in range(count)]
 
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,

@@ -1,5 +1,10 @@
-"""VGG-7 on Fashion-MNIST."""
+"""VGG-7 on Fashion-MNIST, at half the paper's widths: a result within an hour on two cores.
+
+    python -m train vgg7 --dataset fashion_mnist --data-dir /usr/share/dataset-fashion-mnist --run runs/fashion
+
+The README's results are of this recipe. The paper has none for this data set.
+"""
 
 from train.recipe import Recipe
 
-RECIPE = Recipe(batch_size=128, epochs=12, fine_tune_epochs=8, augmentation="flip")
+RECIPE = Recipe(batch_size=128, epochs=6, fine_tune_epochs=4, augmentation="flip", width=0.5)
