@@ -1,6 +1,6 @@
 """VGG-7 on Fashion-MNIST, at half the paper's widths: a result within an hour on two cores.
 
-    python -m train vgg7 --dataset fashion_mnist --data-dir /usr/share/dataset-fashion-mnist --run runs/fashion
+    python -m train vgg7 --dataset fashion_mnist --data-dir /usr/share/datasets/fashion-mnist --run runs/fashion
 
 The README's results are of this recipe. The paper has none for this data set.
 """
