@@ -46,7 +46,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, help="run folder of `python -m train`, or a .keras file")
-    parser.add_argument("-o", "--output", type=Path, help="the file to write (default: model.tflite in the run folder)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="the .tflite file to write; its summary goes beside it as .json (default: model.tflite in the run folder, "
+        "or beside the .keras file)",
+    )
     parser.add_argument("--dataset", help="verify on the test images of this data set (default: that of the run)")
     parser.add_argument("--data-dir", type=Path, help="where the data set is, as for `python -m train`")
     parser.add_argument(

@@ -38,9 +38,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
         bunch = load_digits()
         images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-        train, test = train_test_split(
-            np.arange(len(images)), test_size=360, stratify=bunch.target, random_state=0
-        )
+        train, test = train_test_split(np.arange(len(images)), test_size=360, stratify=bunch.target, random_state=0)
         return {
             split: self._generate_examples(images[chosen], bunch.target[chosen])
             for split, chosen in (("train", train), ("test", test))

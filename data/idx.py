@@ -82,7 +82,9 @@ class _FromFolder(mnist.MNIST):
         if images.shape[1:] != mnist.MNIST_IMAGE_SHAPE[:2]:
             raise DataError("data_dir", f"{images_path} holds images of {images.shape[1:]} pixels, not 28x28.")
         if len(images) != len(labels):
-            raise DataError("data_dir", f"{images_path} holds {len(images)} images, {labels_path} {len(labels)} labels.")
+            raise DataError(
+                "data_dir", f"{images_path} holds {len(images)} images, {labels_path} {len(labels)} labels."
+            )
         classes = self.info.features["label"].num_classes
         if len(labels) == 0 or labels.max() >= classes:
             raise DataError("data_dir", f"{labels_path} must hold labels from 0 to {classes - 1}.")

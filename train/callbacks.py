@@ -8,10 +8,10 @@ import numpy as np
 
 from bduo_tf._keras import keras, tf
 
-__all__ = ["Diverged", "EpochRecord", "SeedEpochs"]
+__all__ = ["DivergenceError", "EpochRecord", "SeedEpochs"]
 
 
-class Diverged(RuntimeError):
+class DivergenceError(RuntimeError):
     """The loss is no longer a finite number."""
 
 
@@ -24,7 +24,7 @@ class EpochRecord(keras.callbacks.Callback):
         stage: named in the message.
 
     Raises:
-        Diverged: from `fit`, as soon as the training loss, or at an epoch's end the loss on the test
+        DivergenceError: from `fit`, as soon as the training loss, or at an epoch's end the loss on the test
             images, is not finite.
     """
 
@@ -50,7 +50,7 @@ class EpochRecord(keras.callbacks.Callback):
     def _check(self, logs: dict[str, float]) -> None:
         for name in ("loss", "val_loss"):
             if not math.isfinite(logs.get(name, 0.0)):
-                raise Diverged(f"stage {self._stage}, epoch {self._epoch + 1}: {name} is {logs[name]}")
+                raise DivergenceError(f"stage {self._stage}, epoch {self._epoch + 1}: {name} is {logs[name]}")
 
 
 class SeedEpochs(keras.callbacks.Callback):

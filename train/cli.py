@@ -11,7 +11,7 @@ from typing import Any
 
 import data
 from bduo_tf._keras import keras, tf
-from train.callbacks import Diverged
+from train.callbacks import DivergenceError
 from train.recipe import OPTIMIZERS, Recipe
 from train.recipes import RECIPES, find
 from train.report import draw_curves, table
@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None takes them from the command line.
 
     Returns:
-        0 when the run is complete, 1 when training diverged, 2 when an option cannot be honoured.
+        0 when the run is complete, 1 when training diverged, 2 when an option cannot be honoured, 130 when
+        it was interrupted.
     """
     try:
         settings, run = _settings(_parser().parse_args(argv))
@@ -45,13 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptionError as e:
         print(f"python -m train: error: {e}", file=sys.stderr)
         return 2
-    except Diverged as e:
+    except DivergenceError as e:
         print(
             f"python -m train: error: {e}. Training stopped; the last good epoch is kept in {run.path / 'backup'}. "
             "Try a lower --learning-rate (in the second stage --fine-tune-learning-rate) and another --run.",
             file=sys.stderr,
         )
         return 1
+    except KeyboardInterrupt:
+        print("\npython -m train: interrupted. The same command continues from the last whole epoch.", file=sys.stderr)
+        return 130
 
 
 def _run(settings: Settings, run: RunFolder) -> int:
@@ -78,9 +82,7 @@ def _train(settings: Settings, run: RunFolder) -> dict[str, Any]:
     keras.backend.experimental.enable_tf_random_generator()
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.seed)
-    dataset = data.load(
-        settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation
-    )
+    dataset = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation)
     try:
         model = settings.build(dataset)
     except ValueError as e:

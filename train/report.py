@@ -12,6 +12,7 @@ def draw_curves(settings: Settings, run: RunFolder) -> None:
     """Write curves.png: accuracy and loss over the epochs of all stages."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -27,6 +28,7 @@ def draw_curves(settings: Settings, run: RunFolder) -> None:
                 axes.axvline(before + 0.5, color="grey", linestyle=":", label="decoupled")
             before += stage.epochs
         axes.set(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(f"{settings.network} on {settings.dataset}, {settings.scheme}, seed {settings.seed}")

@@ -25,7 +25,7 @@ def run_stages(settings: Settings, dataset: data.Dataset, run: RunFolder) -> dic
         the trained ones also "epochs" and "seconds"; and "final", the name of the model to deploy.
 
     Raises:
-        Diverged: a loss is not finite; the last good epoch stays backed up.
+        DivergenceError: a loss is not finite; the last good epoch stays backed up.
     """
     first, *rest = settings.stages
     _train(settings, first, dataset, run, lambda: settings.build(dataset))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import bduo_tf
 from bduo_tf._keras import keras
+from convert.inspection import operators
 from tests.bduo_tf.graphs import (
     GENERATE,
     Activation,
@@ -29,19 +30,6 @@ from tests.bduo_tf.test_deployment_property import binary_model, is_binary
 lce = pytest.importorskip("larq_compute_engine")
 
 
-def operators(file: bytes) -> Counter:
-    """How often each operator occurs, custom ones by their own names."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
-    model = schema.Model.GetRootAs(file, 0)
-    codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
-    kinds = [c.CustomCode().decode() if c.CustomCode() else names[c.BuiltinCode()] for c in codes]
-    assert model.SubgraphsLength() == 1
-    graph = model.Subgraphs(0)
-    return Counter(kinds[graph.Operators(i).OpcodeIndex()] for i in range(graph.OperatorsLength()))
-
-
 def run(file: bytes, images: np.ndarray) -> np.ndarray:
     """All outputs, (images, numbers); the file's order of outputs is by name."""
     from larq_compute_engine.tflite.python.interpreter import Interpreter
@@ -51,12 +39,12 @@ def run(file: bytes, images: np.ndarray) -> np.ndarray:
     return np.concatenate([np.reshape(y, (len(images), -1)) for y in outputs], axis=-1)
 
 
-def check(model: keras.Model, images: np.ndarray, float_convolutions: int = 1) -> tuple[Counter, np.ndarray]:
+def check(model: keras.Model, images: np.ndarray, float_convolutions: int = 1) -> tuple[Counter[str], np.ndarray]:
     """Converts and compares; returns the operators of the file and the outputs of the graph."""
     graph = bduo_tf.to_lce_graph(model)
     file = lce.convert_keras_model(graph)
 
-    found = operators(file)
+    found = Counter(operators(file))
     assert found["LceBconv2d"] == sum(map(is_binary, graph.layers)) > 0
     assert found["CONV_2D"] == float_convolutions
     assert found["LceDequantize"] == 0
@@ -112,6 +100,13 @@ def test_decoupled_vgg7():
     randomize(model, 0)
     found, _ = check(bduo_tf.decouple(model), images_for(0, 24, (16, 16, 1)), float_convolutions=2)
     assert found["LceBconv2d"] == found["LceQuantize"] == 5
+
+
+def test_the_papers_vgg7_is_five_binary_convolutions_in_260_kb():
+    graph = bduo_tf.to_lce_graph(bduo_tf.decouple(bduo_tf.networks.vgg7((32, 32, 3), 10)))
+    file = lce.convert_keras_model(graph)
+    assert operators(file)["LceBconv2d"] == 5
+    assert len(file) <= 260_000
 
 
 @settings(max_examples=4, phases=GENERATE)

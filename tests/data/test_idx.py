@@ -107,7 +107,7 @@ def test_damage_names_the_file(tmp_path: Path, name: str, damage, message: str) 
 def test_damaged_gzip(tmp_path: Path) -> None:
     _write(tmp_path / "idx", compress=True)
     _truncated(tmp_path / "idx" / "t10k-images-idx3-ubyte.gz")
-    with pytest.raises(data.DataError, match="t10k-images-idx3-ubyte.gz.*truncated"):
+    with pytest.raises(data.DataError, match=r"t10k-images-idx3-ubyte.gz.*truncated"):
         data.load("mnist", (32, 32), tmp_path / "idx")
 
 
@@ -115,7 +115,7 @@ def test_images_and_labels_must_match(tmp_path: Path) -> None:
     _write(tmp_path / "idx")
     labels = tmp_path / "idx" / "train-labels-idx1-ubyte"
     labels.write_bytes(_idx(np.zeros(TRAIN - 1, np.uint8)))
-    with pytest.raises(data.DataError, match="23 images.*train-labels-idx1-ubyte 22 labels"):
+    with pytest.raises(data.DataError, match=r"23 images.*train-labels-idx1-ubyte 22 labels"):
         data.load("mnist", (32, 32), tmp_path / "idx")
     labels.write_bytes(_idx(np.full(TRAIN, 10, np.uint8)))
     with pytest.raises(data.DataError, match="train-labels-idx1-ubyte must hold labels from 0 to 9"):
@@ -141,7 +141,7 @@ def test_a_failed_preparation_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_other_sets_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "idx")
-    with pytest.raises(data.DataError, match="mnist, fashion_mnist, kmnist.* not cifar10"):
+    with pytest.raises(data.DataError, match=r"mnist, fashion_mnist, kmnist.* not cifar10"):
         data.load("cifar10", (32, 32), tmp_path / "idx")
 
 

@@ -32,7 +32,7 @@ def _prepare(name: str, folder: Path, **splits: int) -> None:
 
 
 @pytest.fixture
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -66,7 +66,7 @@ def test_a_prepared_set_of_any_kind(tmp_path: Path) -> None:
 
 def test_a_set_without_test_images(tmp_path: Path) -> None:
     _prepare("lone", tmp_path, train=6)
-    with pytest.raises(data.DataError, match="needs the splits .* but has train") as error:
+    with pytest.raises(data.DataError, match=r"needs the splits .* but has train") as error:
         data.load("lone", (16, 16), tmp_path)
     assert error.value.argument == "name"
 
@@ -82,20 +82,22 @@ def test_validation_comes_from_the_training_images(tmp_path: Path) -> None:
 
 
 def test_unknown_name_gives_close_ones() -> None:
-    with pytest.raises(data.DataError, match="did you mean .*fashion_mnist") as error:
+    with pytest.raises(data.DataError, match=r"did you mean .*fashion_mnist") as error:
         data.load("fashoin_mnist", (32, 32))
     assert error.value.argument == "name"
     assert "_idx" not in str(error.value)
 
 
-def test_not_image_classification_is_said_before_any_download(_no_network: None) -> None:
-    with pytest.raises(data.DataError, match="'image' and 'label'.*but has sentence, label, idx"):
+@pytest.mark.usefixtures("no_network")
+def test_not_image_classification_is_said_before_any_download() -> None:
+    with pytest.raises(data.DataError, match=r"'image' and 'label'.*but has sentence, label, idx"):
         data.load("glue", (32, 32))
 
 
+@pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize(("name", "idx"), [("cifar10", False), ("fashion_mnist", True)])
-def test_no_network(tmp_path: Path, _no_network: None, name: str, idx: bool) -> None:
-    with pytest.raises(data.DataError, match="cannot be downloaded .*Name or service not known") as error:
+def test_no_network(tmp_path: Path, name: str, idx: bool) -> None:
+    with pytest.raises(data.DataError, match=r"cannot be downloaded .*Name or service not known") as error:
         data.load(name, (32, 32), tmp_path)
     assert str(tmp_path / name) in str(error.value)
     assert ("IDX" in str(error.value)) == idx

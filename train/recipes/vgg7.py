@@ -1,6 +1,6 @@
 """VGG-7 on a data set without a recipe of its own: a start to tune from, no result is claimed for it.
 
-    python -m train vgg7 --dataset svhn_cropped --run runs/svhn
+python -m train vgg7 --dataset svhn_cropped --run runs/svhn
 """
 
 from train.recipe import Recipe

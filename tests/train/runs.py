@@ -1,0 +1,53 @@
+"""A short run for the tests of train, in this process or in one that dies at a chosen moment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EPOCHS, FINE_TUNE_EPOCHS = 3, 2
+
+_DIE = """
+import os, signal, sys
+from train import cli, stages
+from train.callbacks import EpochRecord
+
+stage, epoch, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+class Dies(EpochRecord):
+    def on_train_batch_end(self, at, logs=None):
+        super().on_train_batch_end(at, logs)
+        if (self._stage, self._epoch, at) == (stage, epoch, batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+stages.EpochRecord = Dies
+finish = stages._finish
+
+def dies_before_saving(run, name, *args, **kwargs):
+    if (stage, epoch) == (name, -1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    finish(run, name, *args, **kwargs)
+
+stages._finish = dies_before_saving
+sys.exit(cli.main(sys.argv[4:]))
+"""
+
+
+def arguments(run: Path, *more: str) -> list[str]:
+    """Of a run of the decoupled VGG-7 on digits that takes seconds."""
+    small = "--image-size 16 --width 0.125 --batch-size 64 --augmentation flip --learning-rate 0.01"
+    epochs = f"--epochs {EPOCHS} --fine-tune-epochs {FINE_TUNE_EPOCHS}"
+    return ["vgg7", "--dataset", "digits", "--run", str(run), *small.split(), *epochs.split(), *more]
+
+
+def train_and_die(run: Path, stage: str, epoch: int, batch: int) -> int:
+    """Trains until SIGKILL after a batch (both counted from 0), or with epoch -1 before the model is saved.
+
+    Returns the exit status, -9 for one that was killed.
+    """
+    command = [sys.executable, "-c", _DIE, stage, str(epoch), str(batch), *arguments(run)]
+    return subprocess.run(command, capture_output=True, text=True).returncode
+
+
+def train(run: Path) -> subprocess.CompletedProcess[str]:
+    """Trains to the end in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "train", *arguments(run)], capture_output=True, text=True)
