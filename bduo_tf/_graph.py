@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from bduo_tf._keras import keras, lq, tf
-from bduo_tf.quantizers import CoupledStep
+from bduo_tf.quantizers import Step, step_of
 
 Value = TypeVar("Value")
 
@@ -32,11 +32,12 @@ def require_graph(model: Any, caller: str) -> None:
         )
 
 
-def coupled_inside(layer: keras.layers.Layer) -> CoupledStep | None:
+def coupled_inside(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, Step] | None:
     """The first activation of more than one level in a layer (as its quantizer or activation) or below it."""
     for sublayer in layer._flatten_layers():
-        if isinstance(sublayer, CoupledStep) and sublayer.levels > 1:
-            return sublayer
+        step = step_of(sublayer)
+        if step is not None and step.levels > 1:
+            return sublayer, step
     return None
 
 

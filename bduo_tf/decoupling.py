@@ -9,7 +9,7 @@ import numpy as np
 from bduo_tf import _graph
 from bduo_tf._keras import keras, lq, tf
 from bduo_tf.layers import ThresholdSplit
-from bduo_tf.quantizers import CoupledStep
+from bduo_tf.quantizers import CoupledStep, ScaledQuantizer, Step, step_of
 
 __all__ = ["decouple"]
 
@@ -27,7 +27,9 @@ def decouple(model: keras.Model) -> keras.Model:
 
     The thresholds and all copies of the kernels are then free to be fine-tuned apart. The activation may
     be the `input_quantizer` of a layer or a layer of its own; copies of channels pass through pooling,
-    padding, flattening, dropout, concatenation and nested models to the kernels that read them.
+    padding, flattening, dropout, concatenation and nested models to the kernels that read them. Larq's
+    `DoReFa` activation of k bits is taken apart too, as the coupled step of 2^k - 1 levels that it is.
+    Where a kernel quantizer forgets the scale of its kernel (`ste_sign`), its result is divided by n.
 
     Args:
         model: a functional or built sequential model; its weights are read, it is not changed. It may
@@ -49,7 +51,7 @@ def decouple(model: keras.Model) -> keras.Model:
     if _graph.coupled_inside(model) is None:
         raise ValueError(
             f"decouple: model {model.name!r} has nothing to decouple: no layer has an activation "
-            "CoupledStep(levels) with levels >= 2. Was it decoupled before?"
+            "CoupledStep(levels) with levels >= 2, or Larq's DoReFa of 2 bits or more. Was it decoupled before?"
         )
     return _Decoupler(layer.name for layer in model._flatten_layers()).rewrite(model, _decoupled_name(model.name))
 
@@ -115,6 +117,56 @@ def _repeat(weight: np.ndarray, copies: np.ndarray, axis: int) -> np.ndarray:
     return np.repeat(weight / copies.reshape(shape).astype(weight.dtype), copies, axis=axis)
 
 
+def _widened(layer: keras.layers.Layer, copies: np.ndarray, axis: int) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """The weights of `layer` for copies of its input channels, and how its configuration changes.
+
+    Raises:
+        ValueError: its quantizer does not let its kernel be divided among the copies.
+    """
+    groups = getattr(layer, "groups", 1)
+    group = copies[: len(copies) // groups]
+    if groups > 1 and not np.array_equal(np.tile(group, groups), copies):
+        raise ValueError(f"decouple: the groups of layer {layer.name!r} read activations of different levels.")
+    kernels = [variable is layer.kernel for variable in layer.weights]
+    weights = _graph.latent_weights(layer)
+    latent = weights[kernels.index(True)]
+    widened, changes = _divided_kernel(layer, latent, group, axis)
+    return [widened if is_kernel else w for is_kernel, w in zip(kernels, weights, strict=True)], changes
+
+
+def _divided_kernel(
+    layer: keras.layers.Layer, latent: np.ndarray, copies: np.ndarray, axis: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The latent kernel whose quantization is that of `layer` divided among copies, and how the quantizer changes."""
+    quantizer = getattr(layer, "kernel_quantizer", None)
+    divided = _repeat(latent, copies, axis)
+    if quantizer is None:
+        return divided, {}
+
+    def quantize(kernel: np.ndarray) -> np.ndarray:
+        return np.asarray(quantizer(tf.constant(kernel)))
+
+    expected = _repeat(quantize(latent), copies, axis)
+    if np.allclose(quantize(divided), expected, rtol=1e-5, atol=0):
+        return divided, {}
+    if len(set(copies)) > 1:
+        raise ValueError(
+            f"decouple: the quantized kernel of layer {layer.name!r} reads activations of different levels, "
+            "which one scale cannot weigh. Use the same levels for all it reads, or no kernel quantizer."
+        )
+    levels = int(copies[0])
+    repeated = np.repeat(latent, levels, axis=axis)
+    if np.allclose(quantize(repeated) / levels, expected, rtol=1e-5, atol=0):
+        scaled = ScaledQuantizer(quantizer, 1 / levels)
+        return repeated, {"kernel_quantizer": lq.quantizers.serialize(scaled)}
+    name = getattr(quantizer, "name", getattr(quantizer, "__name__", quantizer))
+    raise ValueError(
+        f"decouple: the kernel quantizer {name!r} of layer {layer.name!r} gives neither q(W / n) = q(W) / n nor, "
+        "for a kernel repeated n times, q(W) repeated, so the kernel cannot be divided among copies of its input. "
+        "Use bduo_tf.ScaledSign(), or no kernel quantizer."
+    )
+
+
 class _Decoupler(_graph.GraphRewriter[_Wide]):
     caller = "decouple"
 
@@ -142,16 +194,16 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
     def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _graph.is_graph(layer):
             return self._convert_nested(layer, args, kwargs)
-        activation = _graph.activation_of(layer)
-        if isinstance(activation, CoupledStep) and activation.levels > 1:
-            return self._take_apart(layer, activation, self._narrow(layer, args[0]))
-        quantizer = getattr(layer, "input_quantizer", None)
-        if isinstance(quantizer, CoupledStep) and quantizer.levels > 1:
-            return self._widen_kernel(layer, self._narrow(layer, args[0]), quantizer)
+        step = step_of(_graph.activation_of(layer))
+        if step is not None and step.levels > 1:
+            return self._take_apart(layer, step, self._narrow(layer, args[0]))
+        step = step_of(getattr(layer, "input_quantizer", None))
+        if step is not None and step.levels > 1:
+            return self._widen_kernel(layer, self._narrow(layer, args[0]), step)
         if (inside := _graph.coupled_inside(layer)) is not None:
             raise ValueError(
                 f"decouple: layer {layer.name!r} ({type(layer).__name__}) holds the coupled activation "
-                f"{inside.name!r} in a place that cannot be taken apart. Use CoupledStep as `input_quantizer` of "
+                f"{inside[0].name!r} in a place that cannot be taken apart. Use CoupledStep as `input_quantizer` of "
                 "a Larq convolution or dense layer, or as a layer of its own."
             )
 
@@ -198,16 +250,15 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
     def _split(self, layer: keras.layers.Layer, levels: int) -> ThresholdSplit:
         return ThresholdSplit(levels, name=self.unique_name(f"{layer.name}_split"))
 
-    def _take_apart(self, layer: keras.layers.Layer, activation: CoupledStep, value: _Wide) -> _Wide:
+    def _take_apart(self, layer: keras.layers.Layer, step: Step, value: _Wide) -> _Wide:
         """An activation that is a layer of its own: each call gets a split, since channels may differ."""
-        tensor = self._split(layer, activation.levels)(value.tensor)
-        step = self._clones.get(id(layer))
-        if step is None:
-            config = activation.get_config()
-            step = self._clones[id(layer)] = CoupledStep.from_config({**config, "levels": 1, "name": layer.name})
-        return _Wide(step(tensor), np.full(value.tensor.shape[-1], activation.levels), layer.name)
+        tensor = self._split(layer, step.levels)(value.tensor)
+        if id(layer) not in self._clones:
+            self._clones[id(layer)] = CoupledStep(1, step.gradient, name=layer.name)
+        copies = np.full(value.tensor.shape[-1], step.levels)
+        return _Wide(self._clones[id(layer)](tensor), copies, layer.name)
 
-    def _widen_kernel(self, layer: keras.layers.Layer, value: _Wide, quantizer: CoupledStep | None) -> _Wide:
+    def _widen_kernel(self, layer: keras.layers.Layer, value: _Wide, step: Step | None) -> _Wide:
         """A layer with a kernel that reads copies: made by its own quantizer, or by an activation before it."""
         axis = _kernel_axis(layer)
         if axis is None or getattr(layer, "data_format", None) == "channels_first":
@@ -216,50 +267,24 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
                 "that can be widened. Supported: (Quant)Conv1D, 2D, 3D, their transposes and (Quant)Dense, "
                 "channels last."
             )
-        copies = np.full(value.tensor.shape[-1], quantizer.levels) if quantizer else value.copies
+        copies = np.full(value.tensor.shape[-1], step.levels) if step else value.copies
         assert copies is not None
         if id(layer) in self._clones:  # it was called on floats before
             self._require_same_copies(layer, copies, None)
         if id(layer) not in self._widened:
-            changes: dict[str, Any] = {}
-            if quantizer:
-                step = CoupledStep(1, quantizer.gradient, name=quantizer.name)
-                changes["input_quantizer"] = lq.quantizers.serialize(step)
-            split = self._split(layer, quantizer.levels) if quantizer else None
-            self._widened[id(layer)] = (self.clone(layer, **changes), split, [copies])
+            weights, changes = _widened(layer, copies, axis)
+            if step:
+                one = CoupledStep(1, step.gradient, name=layer.input_quantizer.name)
+                changes["input_quantizer"] = lq.quantizers.serialize(one)
+            split = self._split(layer, step.levels) if step else None
+            clone = self.clone(layer, **changes)
+            self._widened[id(layer)] = (clone, split, [copies])
+            output = clone(split(value.tensor) if split else value.tensor)
+            clone.set_weights(weights)
+            return _Wide(output)
         clone, split, [known_copies] = self._widened[id(layer)]
         self._require_same_copies(layer, copies, known_copies)
-
-        output = clone(split(value.tensor) if split else value.tensor)
-        self._set_widened_weights(layer, clone, copies, axis)
-        return _Wide(output)
-
-    def _set_widened_weights(
-        self, layer: keras.layers.Layer, clone: keras.layers.Layer, copies: np.ndarray, axis: int
-    ) -> None:
-        groups = getattr(layer, "groups", 1)
-        group = copies[: len(copies) // groups]
-        if groups > 1 and not np.array_equal(np.tile(group, groups), copies):
-            raise ValueError(f"decouple: the groups of layer {layer.name!r} read activations of different levels.")
-        weights = [
-            _repeat(value, group, axis) if variable is layer.kernel else value
-            for variable, value in zip(layer.weights, _graph.latent_weights(layer), strict=True)
-        ]
-        clone.set_weights(weights)
-        expected = _repeat(_graph.quantized_kernel(layer), group, axis)
-        if not np.allclose(_graph.quantized_kernel(clone), expected, rtol=1e-5, atol=0):
-            if len(set(copies)) > 1:
-                raise ValueError(
-                    f"decouple: the quantized kernel of layer {layer.name!r} reads activations of different levels, "
-                    "which one scale cannot weigh. Use the same levels for all it reads, or no kernel quantizer."
-                )
-            quantizer = layer.kernel_quantizer
-            name = getattr(quantizer, "name", getattr(quantizer, "__name__", quantizer))
-            raise ValueError(
-                f"decouple: the kernel quantizer {name!r} of layer {layer.name!r} does not pass a scale on "
-                "(q(W / n) = q(W) / n), so the kernel cannot be divided among copies of its input. Use "
-                "bduo_tf.ScaledSign(), or no kernel quantizer."
-            )
+        return _Wide(clone(split(value.tensor) if split else value.tensor))
 
     def _require_same_copies(
         self, layer: keras.layers.Layer, copies: np.ndarray | None, known: np.ndarray | None

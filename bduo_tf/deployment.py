@@ -8,7 +8,7 @@ import numpy as np
 from bduo_tf import _graph
 from bduo_tf._keras import keras, lq, tf
 from bduo_tf.layers import ChannelAffine, ThresholdCompare, ThresholdSplit
-from bduo_tf.quantizers import CoupledStep
+from bduo_tf.quantizers import CoupledStep, Step, step_of
 
 __all__ = ["Deployment", "Reader", "deploy", "flipped_activations", "to_lce_graph"]
 
@@ -65,6 +65,7 @@ class Reader:
 
     name: str
     activation: Any  # tensor of the binary model: what the step reads, or its 0 and 1
+    step: Any  # the quantizer that is the step, None where the activation is 0 and 1 already
     compared: Any  # tensor of the deployment graph, negative where the activation is on
     copies: int
 
@@ -102,7 +103,7 @@ class Deployment:
         flips: dict[str, tuple[int, int]] = {}
         start = 0
         for reader, x in zip(self.readers, tf.nest.flatten(activations), strict=True):
-            x = np.asarray(x)
+            x = np.asarray(x if reader.step is None else reader.step(x))
             size = x[0].size
             by_copy = probed[:, start : start + size].reshape(*x.shape[:-1], reader.copies, -1) < 0
             start += size
@@ -131,6 +132,7 @@ _TRAINING_ONLY = (
     keras.layers.GaussianDropout,
     keras.layers.ActivityRegularization,
 )
+_PRODUCTS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Dense)
 _MAX_POOL = (keras.layers.MaxPool1D, keras.layers.MaxPool2D, keras.layers.MaxPool3D)
 
 
@@ -139,8 +141,9 @@ class _Value:
     """What is known of a tensor: the content is scale * tensor + offset, not computed before it is needed.
 
     scale and offset are float64 of shape (channels, copies); copy k of channel c is channel c * copies + k
-    of the content. With `binary` the content is the binary step of that, 0 or 1. `terms` is set where the
-    tensor is a sum of that many +1 and -1: an integer of the same parity, at most `terms` in size.
+    of the content. With `binary` the content is the binary step of that, 1 where it is at least 1/2 (`strict`:
+    more than 1/2) and else 0. `terms` is set where the tensor is a sum of that many +1 and -1: an integer of
+    the same parity, at most `terms` in size.
     """
 
     tensor: Any
@@ -149,6 +152,7 @@ class _Value:
     offset: np.ndarray | None = None
     terms: int | None = None
     binary: bool = False
+    strict: bool = False
 
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and offset, those of the identity where none is pending."""
@@ -173,22 +177,23 @@ def _thresholds(value: _Value) -> tuple[np.ndarray, np.ndarray]:
     # All copies of a channel have the same scale: copies differ in offset alone.
     orientation = np.where(scale[:, 0] < 0, -1.0, 1.0)
     size = np.abs(scale)
+    on = np.greater if value.strict else np.greater_equal
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        switch = (0.5 - offset) / size  # on where orientation * tensor >= switch
+        switch = (0.5 - offset) / size  # on where orientation * tensor >= switch (strict: > switch)
     if value.terms is not None:
         k = value.terms
         switch = np.where(size > 0, np.clip(switch, -k - 2, k + 2), 0.0)
         first = -k + 2 * np.ceil((switch + k) / 2)  # the first reachable integer that is on
         # The division was rounded: let the condition itself decide between neighbours.
-        first = np.where(size * (first - 2) + offset >= 0.5, first - 2, first)
-        first = np.where(size * first + offset < 0.5, first + 2, first)
-        first = np.where(size > 0, first, np.where(offset >= 0.5, -k, k + 2))
+        first = np.where(on(size * (first - 2) + offset, 0.5), first - 2, first)
+        first = np.where(on(size * first + offset, 0.5), first, first + 2)
+        first = np.where(size > 0, first, np.where(on(offset, 0.5), -k, k + 2))
         return orientation, (np.clip(first, -k, k + 2) - 1).astype(np.float32)
     always, never = -1e30, 1e30
-    switch = np.where(size > 0, switch, np.where(offset >= 0.5, always, never))
+    switch = np.where(size > 0, switch, np.where(on(offset, 0.5), always, never))
     switch = np.clip(switch, always, never)
     rounded = switch.astype(np.float32)
-    least_on = np.where(rounded < switch, np.nextafter(rounded, np.float32(np.inf)), rounded)
+    least_on = np.where(on(rounded, switch), rounded, np.nextafter(rounded, np.float32(np.inf)))
     tau = np.nextafter(least_on, np.float32(-np.inf))
     # Runtimes may flush subnormal numbers to zero.
     tiny = np.finfo(np.float32).tiny
@@ -237,6 +242,7 @@ class _Deployer(_Inliner):
         # What was already computed for another reader of the value.
         self._contents: dict[_Value, Any] = {}
         self._compares: dict[_Value, Any] = {}
+        self._signed: dict[int, list[keras.layers.Layer]] = {}
         self.readers: list[Reader] = []
 
     def unwrap(self, value: _Value) -> Any:
@@ -260,14 +266,14 @@ class _Deployer(_Inliner):
     def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if (coupled := _graph.coupled_inside(layer)) is not None:
             raise ValueError(
-                f"to_lce_graph: the activation of layer {layer.name!r} is still coupled ({coupled.levels + 1} "
+                f"to_lce_graph: the activation of layer {layer.name!r} is still coupled ({coupled[1].levels + 1} "
                 "levels). Call bduo_tf.decouple(model) first, and fine-tune what it returns."
             )
         if isinstance(layer, _TRAINING_ONLY):
             return args[0]
-        quantizer = getattr(layer, "input_quantizer", None)
-        if isinstance(quantizer, CoupledStep):
-            return self._binary_layer(layer, self._step(layer, args[0]), must=True)
+        step = step_of(getattr(layer, "input_quantizer", None))
+        if step is not None:
+            return self._binary_layer(layer, self._step(layer, step, args[0]), must=True)
         values = self.values(args, kwargs)
         if len(values) != 1:
             return self.copy_call(layer, args, kwargs)
@@ -276,9 +282,10 @@ class _Deployer(_Inliner):
     def _single_input(
         self, layer: keras.layers.Layer, value: _Value, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if isinstance(_graph.activation_of(layer), CoupledStep):
-            return self._step(layer, value)
-        quantizer = getattr(layer, "input_quantizer", None)  # another than CoupledStep
+        step = step_of(_graph.activation_of(layer))
+        if step is not None:
+            return self._step(layer, step, value)
+        quantizer = getattr(layer, "input_quantizer", None)  # not a step
         if isinstance(layer, ThresholdSplit) and value.copies == 1 and not value.binary:
             scale, offset = value.affine()
             theta = layer.get_weights()[0].astype(np.float64)
@@ -290,7 +297,7 @@ class _Deployer(_Inliner):
             return self._pool(layer, value)
         if isinstance(layer, keras.layers.Flatten) and (value.scale is not None or value.binary):
             return self._flatten(layer, value)
-        if value.binary and quantizer is None and isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        if value.binary and quantizer is None and isinstance(layer, _PRODUCTS):
             return self._binary_layer(layer, value, must=False)
         return self.copy_call(layer, args, kwargs)
 
@@ -332,11 +339,12 @@ class _Deployer(_Inliner):
         tensor = self.clone(layer)(value.tensor)
         return replace(value, tensor=tensor, scale=np.tile(scale, (tile, 1)), offset=np.tile(offset, (tile, 1)))
 
-    def _step(self, layer: keras.layers.Layer, value: _Value) -> _Value:
+    def _step(self, layer: keras.layers.Layer, step: Step, value: _Value) -> _Value:
         if value.binary:  # 0 and 1 stay what they are
             return value
         scale, offset = value.affine()
-        return replace(value, name=layer.name, scale=scale, offset=offset, binary=True)
+        offset = offset + (0.5 - step.threshold)
+        return replace(value, name=layer.name, scale=scale, offset=offset, binary=True, strict=step.strict)
 
     def _compare(self, layer: keras.layers.Layer, value: _Value) -> Any:
         """The tensor whose sign is s = 1 - 2a, the copies of all channels one after the other."""
@@ -347,16 +355,16 @@ class _Deployer(_Inliner):
             compare = ThresholdCompare(value.copies, oriented=oriented, name=name)
             self._compares[value] = compare(value.tensor)
             [activation] = self.reading
-            self.readers.append(Reader(layer.name, activation, self._compares[value], value.copies))
+            step = getattr(layer, "input_quantizer", None)
+            self.readers.append(Reader(layer.name, activation, step, self._compares[value], value.copies))
             compare.set_weights([tau.T, orientation] if oriented else [tau.T])
         return self._compares[value]
 
     def _binary_layer(self, layer: keras.layers.Layer, value: _Value, *, must: bool) -> Any:
         """A convolution or dense layer of 0/1 activations; without `must`, float kernels stay float."""
-        dense = isinstance(layer, keras.layers.Dense)
         if not must and _binary_kernel(layer) is None:
             return self.copy_call(layer, (value,), {})
-        self._require_supported(layer, value, dense)
+        self._require_supported(layer, value)
         binary = _binary_kernel(layer)
         if binary is None:
             raise ValueError(
@@ -367,19 +375,7 @@ class _Deployer(_Inliner):
         terms = int(np.prod(sign.shape[:-1]))
         total = sign.reshape(terms, -1).sum(axis=0)
 
-        tensor = self._compare(layer, value)
-        if dense:
-            pixel = keras.layers.Reshape((1, 1, tensor.shape[-1]), name=self.unique_name(f"{layer.name}_pixel"))
-            tensor = pixel(tensor)
-            sign = sign[None, None]
-        tensor = self._signed_conv(layer, dense)(tensor)
-        channels = value.scale.shape[0]  # type: ignore[union-attr]
-        by_copy = np.arange(channels * value.copies).reshape(channels, value.copies).T.ravel()
-        self._clones[id(layer)].set_weights([-sign[:, :, by_copy]])
-        if dense:
-            units = self.unique_name(f"{layer.name}_units")
-            tensor = keras.layers.Reshape((layer.units,), name=units)(tensor)
-
+        tensor = self._signed_product(layer, value, self._compare(layer, value), sign)
         bias = layer.bias.numpy().astype(np.float64) if layer.use_bias else 0.0
         result = _Value(tensor, layer.name, (alpha / 2)[:, None], (alpha / 2 * total + bias)[:, None], terms)
         if layer.activation is keras.activations.linear:
@@ -388,44 +384,80 @@ class _Deployer(_Inliner):
         activation = keras.layers.Activation(layer.activation, name=self.unique_name(f"{layer.name}_activation"))
         return _Value(activation(self.unwrap(result)))
 
-    def _signed_conv(self, layer: keras.layers.Layer, dense: bool) -> keras.layers.Layer:
-        if id(layer) not in self._clones:
-            sign = lq.quantizers.SteSign
-            common = {"use_bias": False, "input_quantizer": sign(), "kernel_quantizer": sign()}
-            name = self.unique_name(layer.name)
-            if dense:
-                clone = lq.layers.QuantConv2D(layer.units, 1, name=name, **common)
-            else:
-                clone = lq.layers.QuantConv2D(
-                    layer.filters,
-                    layer.kernel_size,
-                    strides=layer.strides,
-                    padding=layer.padding,
-                    pad_values=1.0 if layer.padding == "same" else 0.0,
-                    dilation_rate=layer.dilation_rate,
-                    name=name,
-                    **common,
+    def _signed_product(self, layer: keras.layers.Layer, value: _Value, tensor: Any, sign: np.ndarray) -> Any:
+        """The sums of +1 and -1: two-dimensional convolutions, one a group, with the kernel -sign."""
+        rank = len(tensor.shape)
+        if getattr(layer, "padding", None) == "causal":
+            # Zeros are of sign +1 to LCE, as activations that are off.
+            margin = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
+            tensor = keras.layers.ZeroPadding1D((margin, 0), name=self.unique_name(f"{layer.name}_pad"))(tensor)
+        if rank < 4:
+            pixels = (1, 1, tensor.shape[-1]) if rank == 2 else (1, -1, tensor.shape[-1])
+            tensor = keras.layers.Reshape(pixels, name=self.unique_name(f"{layer.name}_pixels"))(tensor)
+        groups = getattr(layer, "groups", 1)
+        tensors = [tensor]
+        if groups > 1:
+            # All channels of a copy lie together, those of a group within them.
+            parts = tf.split(tensor, value.copies * groups, axis=-1)
+            tensors = [tf.concat(parts[g::groups], axis=-1) for g in range(groups)]
+
+        convs = self._signed_convs(layer, groups, rank)
+        outputs = [conv(x) for conv, x in zip(convs, tensors, strict=True)]
+        kernel = sign.reshape(*[1] * (4 - sign.ndim), *sign.shape)
+        channels = kernel.shape[-2] // value.copies
+        by_copy = np.arange(channels * value.copies).reshape(channels, value.copies).T.ravel()
+        for conv, part in zip(convs, np.split(-kernel[:, :, by_copy], groups, axis=-1), strict=True):
+            conv.set_weights([part])
+        tensor = outputs[0]
+        if groups > 1:
+            tensor = keras.layers.Concatenate(name=self.unique_name(f"{layer.name}_groups"))(outputs)
+        if rank < 4:
+            shape = (tensor.shape[-1],) if rank == 2 else (-1, tensor.shape[-1])
+            tensor = keras.layers.Reshape(shape, name=self.unique_name(f"{layer.name}_units"))(tensor)
+        return tensor
+
+    def _signed_convs(self, layer: keras.layers.Layer, groups: int, rank: int) -> list[keras.layers.Layer]:
+        """The layers in place of `layer`, one a group; the same ones for each call of it."""
+        if id(layer) not in self._signed:
+            options: dict[str, Any] = {"filters": layer.kernel.shape[-1] // groups, "kernel_size": 1}
+            if not isinstance(layer, keras.layers.Dense):
+                flat = (1,) * (4 - rank)  # the height of a one-dimensional convolution
+                options |= {
+                    "kernel_size": flat + layer.kernel_size,
+                    "strides": layer.strides * (3 - len(layer.strides)),
+                    "dilation_rate": flat + layer.dilation_rate,
+                    "padding": "same" if layer.padding == "same" else "valid",
+                    "pad_values": 1.0 if layer.padding == "same" else 0.0,
+                }
+            self._signed[id(layer)] = [
+                lq.layers.QuantConv2D(
+                    **options,
+                    use_bias=False,
+                    input_quantizer=lq.quantizers.SteSign(),
+                    kernel_quantizer=lq.quantizers.SteSign(),
+                    name=self.unique_name(layer.name),
                 )
-            self._clones[id(layer)] = clone
-        return self._clones[id(layer)]
+                for _ in range(groups)
+            ]
+        return self._signed[id(layer)]
 
     @staticmethod
-    def _require_supported(layer: keras.layers.Layer, value: _Value, dense: bool) -> None:
+    def _require_supported(layer: keras.layers.Layer, value: _Value) -> None:
+        kind = type(layer).__name__
+        conv = isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv2D))
+        transposed = isinstance(layer, (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose))
         problem = None
-        if not (isinstance(layer, keras.layers.Conv2D) and not isinstance(layer, keras.layers.Conv2DTranspose)) and (
-            not dense
-        ):
-            problem = f"is a {type(layer).__name__}, which LCE cannot run on binary activations"
-        elif dense and len(value.tensor.shape) != 2:
+        if transposed or not (conv or isinstance(layer, keras.layers.Dense)):
+            problem = f"is a {kind}, which LCE cannot run on binary activations"
+        elif len(value.tensor.shape) > 4:
             problem = f"reads a tensor of shape {value.tensor.shape}"
-        elif not dense and layer.groups != 1:
-            problem = f"has {layer.groups} groups"
-        elif not dense and layer.data_format != "channels_last":
+        elif conv and layer.data_format != "channels_last":
             problem = "has its channels first"
-        elif not dense and layer.padding == "same" and getattr(layer, "pad_values", 0.0) != 0.0:
+        elif conv and layer.padding in ("same", "causal") and getattr(layer, "pad_values", 0.0) != 0.0:
             problem = f"pads its activations with {layer.pad_values}"
         if problem:
             raise ValueError(
-                f"to_lce_graph: layer {layer.name!r} {problem}. Binary layers that can be deployed: QuantConv2D "
-                "(one group, channels last, padding 'valid', or 'same' with zeros) and QuantDense on flat inputs."
+                f"to_lce_graph: layer {layer.name!r} {problem}. Binary layers that can be deployed: QuantConv2D and "
+                "QuantConv1D (channels last, zero padding) and QuantDense. Use one of these, or let the layer read "
+                "float activations."
             )

@@ -6,7 +6,7 @@ import numpy as np
 
 from bduo_tf._keras import keras, tf
 
-__all__ = ["ChannelAffine", "ThresholdCompare", "ThresholdSplit"]
+__all__ = ["ChannelAffine", "ChannelPad", "ThresholdCompare", "ThresholdSplit"]
 
 
 class _ByCopy(keras.layers.Layer):
@@ -150,3 +150,40 @@ class ThresholdCompare(_ByCopy):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "oriented": self.oriented}
+
+
+@keras.utils.register_keras_serializable("bduo_tf")
+class ChannelPad(keras.layers.Layer):
+    """Channels of zeros behind the channels there are: the identity shortcut to a wider layer.
+
+    Args:
+        channels: how many there are in the end.
+
+    Input shape:
+        (batch, ..., at most `channels`)
+
+    Output shape:
+        (batch, ..., channels)
+
+    Reference:
+        He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, shortcut option A.
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def build(self, input_shape: Any) -> None:
+        if input_shape[-1] is None or input_shape[-1] > self.channels:
+            raise ValueError(f"{self.name}: cannot pad {input_shape[-1]} channels to {self.channels}.")
+        super().build(input_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        return tf.TensorShape([*input_shape[:-1], self.channels])
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        rank = len(inputs.shape)
+        return tf.pad(inputs, [[0, 0]] * (rank - 1) + [[0, self.channels - inputs.shape[-1]]])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels}

@@ -1,11 +1,21 @@
 """Larq quantizers of BinaryDuo: the coupled step for activations and the scaled sign for kernels."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from bduo_tf._keras import keras, lq, tf
 
-__all__ = ["GRADIENTS", "CoupledStep", "ScaledSign", "coupled_step", "scaled_sign"]
+__all__ = [
+    "GRADIENTS",
+    "CoupledStep",
+    "ScaledQuantizer",
+    "ScaledSign",
+    "Step",
+    "coupled_step",
+    "scaled_sign",
+    "step_of",
+]
 
 
 def _relu1(u: tf.Tensor) -> tf.Tensor:
@@ -152,3 +162,67 @@ class ScaledSign(lq.quantizers.Quantizer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "per_channel": self.per_channel}
+
+
+@keras.utils.register_keras_serializable("bduo_tf")
+class ScaledQuantizer(lq.quantizers.Quantizer):
+    r"""Another quantizer times a constant: q(x) = scale * quantizer(x).
+
+    Decoupling divides a kernel among the n copies of its input. A quantizer that forgets the scale of the
+    latent kernel, such as Larq's `ste_sign`, is multiplied by 1 / n instead.
+
+    Args:
+        quantizer: a quantizer as Larq layers take it: object, name or configuration.
+        scale: the constant.
+
+    Input and output shape: that of `quantizer`.
+    """
+
+    def __init__(self, quantizer: Any, scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.quantizer = lq.quantizers.get(quantizer)
+        self.scale = float(scale)
+
+    @property
+    def precision(self) -> int:
+        """That of the quantizer."""
+        return getattr(self.quantizer, "precision", 32)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.scale * self.quantizer(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        quantizer = lq.quantizers.serialize(self.quantizer)
+        return {**super().get_config(), "quantizer": quantizer, "scale": self.scale}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an activation of 0 to 1 in n equal steps is, whoever's quantizer it is.
+
+    Attributes:
+        levels: n. Step k is taken at (2k - 1) / (2n), or for one level at `threshold`.
+        threshold: where the only step of one level is taken.
+        strict: whether a value must exceed the threshold of one level, or may be equal to it.
+        gradient: a key of `GRADIENTS`: the backward pass, or what comes nearest.
+    """
+
+    levels: int
+    threshold: float = 0.5
+    strict: bool = False
+    gradient: str = "relu1"
+
+
+def step_of(quantizer: Any) -> Step | None:
+    """The step that a quantizer is, None for any other.
+
+    Larq's `DoReFa` activation of k bits is a coupled step of 2^k - 1 levels, but for a value exactly on a
+    threshold, which it rounds to the even level; its `SteHeaviside` is a step of one level at 0.
+    """
+    if isinstance(quantizer, CoupledStep):
+        return Step(quantizer.levels, gradient=quantizer.gradient)
+    if isinstance(quantizer, lq.quantizers.DoReFa) and quantizer.mode == "activations":
+        return Step(2**quantizer.precision - 1, strict=quantizer.precision == 1)
+    if isinstance(quantizer, lq.quantizers.SteHeaviside):
+        return Step(1, threshold=0.0, strict=True)
+    return None

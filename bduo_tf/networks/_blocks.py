@@ -9,6 +9,23 @@ from bduo_tf._keras import keras, lq
 from bduo_tf.quantizers import CoupledStep, ScaledSign
 
 Form = Literal["coupled", "baseline", "float"]
+Stem = Literal["imagenet", "small"]
+
+
+def choose_stem(network: str, input_shape: Sequence[int | None], stem: Stem | None, least: dict[Stem, int]) -> Stem:
+    """`stem`, or the one for inputs of that size: "small" below 64 pixels. `least` is the least size of each."""
+    if len(input_shape) != 3 or any(d is None for d in input_shape):
+        raise ValueError(f"{network}: input_shape must be (height, width, channels), not {input_shape}.")
+    size = min(input_shape[:2])  # type: ignore[type-var]
+    chosen: Stem = stem or ("imagenet" if size >= 64 else "small")  # type: ignore[operator]
+    if chosen not in least:
+        raise ValueError(f"{network}: unknown stem {chosen!r}; known: {', '.join(least)}.")
+    if size < least[chosen]:  # type: ignore[operator]
+        raise ValueError(
+            f"{network}: input_shape must be (height, width, channels) from {least[chosen]}x{least[chosen]} on with "
+            f"the stem {chosen!r}, not {input_shape}."
+        )
+    return chosen
 
 
 def scale_widths(network: str, widths: Sequence[int], count: int, multiplier: float) -> list[int]:
@@ -47,10 +64,26 @@ class Style:
             channels, kernel, padding=padding, use_bias=False, kernel_initializer=self._initializer, **kwargs
         )(x)
 
-    def conv(self, x: Any, channels: int, kernel: Any, *, padding: str = "same", name: str, **kwargs: Any) -> Any:
-        """The form's activation and a convolution of it, without bias."""
+    def conv(
+        self,
+        x: Any,
+        channels: int,
+        kernel: Any,
+        *,
+        padding: str = "same",
+        dropout: float = 0.0,
+        name: str,
+        **kwargs: Any,
+    ) -> Any:
+        """The form's activation, dropout of it if any, and a convolution of that, without bias."""
+        step = CoupledStep(self.levels if self.form == "coupled" else 1, self.gradient)
         if self.form == "float":
             x = keras.layers.ReLU(name=f"{name}_relu")(x)
+        elif dropout:
+            x = keras.layers.Activation(step, name=f"{name}_step")(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        if self.form == "float":
             return self.float_conv(x, channels, kernel, padding=padding, name=name, **kwargs)
         return lq.layers.QuantConv2D(
             channels,
@@ -58,7 +91,7 @@ class Style:
             padding=padding,
             use_bias=False,
             kernel_initializer=self._initializer,
-            input_quantizer=CoupledStep(self.levels if self.form == "coupled" else 1, self.gradient),
+            input_quantizer=None if dropout else step,
             kernel_quantizer=ScaledSign(self.per_channel) if self.binary_weights else None,
             name=name,
             **kwargs,

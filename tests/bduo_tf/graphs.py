@@ -21,11 +21,23 @@ IMAGE = (8, 8, 3)
 GENERATE = (Phase.explicit, Phase.generate)
 
 
+LARQ = {
+    "dorefa1": lambda: lq.quantizers.DoReFa(1),
+    "dorefa2": lambda: lq.quantizers.DoReFa(2),
+    "heaviside": lambda: lq.quantizers.SteHeaviside(),
+}
+"""Larq's own steps of 0 to 1, by the name that stands for them among the levels."""
+
+
 def kernel_quantizer(scale: str | None) -> Any:
+    if scale == "sign":
+        return "ste_sign"
     return None if scale is None else ScaledSign(per_channel=scale == "channel")
 
 
-def input_quantizer(levels: int | None) -> Any:
+def input_quantizer(levels: int | str | None) -> Any:
+    if isinstance(levels, str):
+        return LARQ[levels]()
     return None if levels is None else CoupledStep(levels)
 
 
@@ -43,7 +55,7 @@ class Conv:
     dilation: int = 1
     groups: int = 1
     bias: bool = False
-    levels: int | None = 2
+    levels: int | str | None = 2
     scale: str | None = "layer"
     activation: str | None = None
 
@@ -240,27 +252,45 @@ class Nested:
 
 
 def head(kind: str, x: Any, conv: Conv, units: int) -> Any:
-    levels, scale = conv.levels or 2, kernel_quantizer(conv.scale)
+    step, scale = input_quantizer(conv.levels or 2), kernel_quantizer(conv.scale)
     if kind == "dense":
         x = keras.layers.Flatten()(x)
-        return lq.layers.QuantDense(units, input_quantizer=CoupledStep(levels), kernel_quantizer=scale)(x)
+        return lq.layers.QuantDense(units, input_quantizer=step, kernel_quantizer=scale)(x)
     if kind == "dense of activation":
-        x = keras.layers.Flatten()(CoupledStep(levels)(x))
+        x = keras.layers.Flatten()(step(x))
         return lq.layers.QuantDense(units, kernel_quantizer=scale)(x)
     if kind == "dense of pooled activation":
-        x = keras.layers.GlobalAveragePooling2D()(CoupledStep(levels)(x))
+        x = keras.layers.GlobalAveragePooling2D()(step(x))
         return keras.layers.Dense(units)(x)
-    if kind == "conv1d":
-        x = keras.layers.Reshape((-1, x.shape[-1]))(x)
-        x = lq.layers.QuantConv1D(
-            2, 2, padding="causal", input_quantizer=CoupledStep(levels), kernel_quantizer=kernel_quantizer(conv.scale)
-        )(x)
+    if kind == "dense of pixels":
+        x = norm(lq.layers.QuantDense(3, input_quantizer=step, kernel_quantizer=scale)(x))
         return keras.layers.Dense(units)(keras.layers.Flatten()(x))
+    if kind.startswith("conv1d"):
+        x = keras.layers.Reshape((-1, x.shape[-1]))(x)
+        padding = kind.split()[1]
+        x = lq.layers.QuantConv1D(
+            2,
+            min(conv.kernel, x.shape[1]),
+            padding=padding,
+            strides=conv.strides,
+            input_quantizer=step,
+            kernel_quantizer=scale,
+        )(x)
+        return keras.layers.Dense(units)(keras.layers.Flatten()(norm(x)))
     assert kind == "float"
     return keras.layers.Dense(units)(keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x)))
 
 
-HEADS = ("dense", "dense of activation", "dense of pooled activation", "float")
+HEADS = (
+    "dense",
+    "dense of activation",
+    "dense of pooled activation",
+    "dense of pixels",
+    "float",
+    "conv1d causal",
+    "conv1d same",
+    "conv1d valid",
+)
 
 
 @dataclass(frozen=True)
@@ -349,7 +379,7 @@ def assert_same_function(a: np.ndarray, b: np.ndarray, ties: int = 1) -> None:
 
 
 def convs(deployable: bool = False) -> st.SearchStrategy[Conv]:
-    levels = st.integers(1, 4)
+    levels = st.one_of(st.integers(1, 4), st.sampled_from(sorted(LARQ)))
     return st.builds(
         Conv,
         filters=st.integers(1, 5),
@@ -357,10 +387,10 @@ def convs(deployable: bool = False) -> st.SearchStrategy[Conv]:
         strides=st.sampled_from([1, 1, 2]),
         padding=st.sampled_from(["same", "valid"]),
         dilation=st.sampled_from([1, 1, 2]),
-        groups=st.just(1) if deployable else st.sampled_from([1, 1, 2, 3]),
+        groups=st.sampled_from([1, 1, 2, 3]),
         bias=st.booleans(),
         levels=levels if deployable else st.one_of(levels, st.none()),
-        scale=st.sampled_from(["layer", "channel"] if deployable else ["layer", "channel", None]),
+        scale=st.sampled_from(["layer", "channel", "sign"] if deployable else ["layer", "channel", "sign", None]),
         activation=st.sampled_from([None, None, "relu"]),
     )
 
@@ -421,7 +451,7 @@ def programs(kind: str, deployable: bool = False) -> st.SearchStrategy[Program]:
             step_kinds(deployable)[kind],
             others.map(lambda s: s[:1]),
         ),
-        heads=st.lists(st.sampled_from(HEADS if deployable else (*HEADS, "conv1d")), min_size=1, max_size=2).map(tuple),
+        heads=st.lists(st.sampled_from(HEADS), min_size=1, max_size=2).map(tuple),
         head=convs(deployable),
         channels=st.integers(1, 5),
         inputs=st.integers(1, 2),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bduo_tf
-from bduo_tf._keras import keras
+from bduo_tf._keras import keras, lq
 from convert.inspection import operators
 from tests.bduo_tf.graphs import (
     GENERATE,
@@ -22,6 +22,7 @@ from tests.bduo_tf.graphs import (
     convs,
     differing_images,
     images_for,
+    norm,
     outputs_of,
     randomize,
 )
@@ -64,6 +65,8 @@ EXAMPLES = {
     "four levels, valid": (Conv(5, 3, padding="valid", levels=4), Conv(3, 2, padding="valid", levels=4)),
     "stride 2, same": (Conv(5, 3, strides=2), Conv(3, 2, strides=2)),
     "stride 2, valid": (Conv(5, 3, strides=2, padding="valid"), Conv(3, 2)),
+    "groups": (Conv(3, groups=5, levels=1), Conv(2, groups=3)),
+    "DoReFa and Heaviside": (Conv(levels="dorefa1"), Conv(levels="heaviside", scale="sign"), Conv(levels="dorefa2")),
     "dilation": (Conv(5, 3, dilation=2), Conv(3, 3, dilation=2, padding="valid")),
     "pool then norm": (PoolThenNorm(Conv(33), 2), PoolThenNorm(Conv(5, levels=3), 2)),
     "norm then pool": (Conv(5), Pool("max", 2, 2, "valid", False), Conv(3)),
@@ -84,6 +87,66 @@ def test_file_computes_what_the_graph_computes(steps):
 
 def has_falling_channels(model: keras.Model) -> bool:
     return any((layer.gamma.numpy() < 0).any() for layer in model.layers if hasattr(layer, "gamma"))
+
+
+@pytest.mark.parametrize("head", ["conv1d causal", "conv1d same", "dense of pixels"])
+def test_other_layers_are_binary_convolutions(head):
+    program = Program((Pool("max", 2, 2, "valid", True),), heads=(head,), head=Conv(3, 2, levels="dorefa2"), channels=5)
+    found, _ = check(binary_model(program), program.images())
+    assert found["LceBconv2d"] == 1
+
+
+def test_larqs_own_binary_layers_beside_ours():
+    sign = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "use_bias": False}
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = norm(keras.layers.Conv2D(6, 3)(image))
+    ours = Conv(6, levels=2).layer(6)(x)
+    larqs = lq.layers.QuantConv2D(6, 3, padding="same", pad_values=1.0, **sign)(x)
+    x = norm(keras.layers.Add()([ours, larqs]))
+    x = lq.layers.QuantConv2D(4, 3, **sign)(x)
+    x = keras.layers.Dense(3)(keras.layers.Flatten()(norm(x)))
+    model = randomize(keras.Model(image, x), 0)
+    binary, images = bduo_tf.decouple(model), images_for(0)
+    file = lce.convert_keras_model(bduo_tf.to_lce_graph(binary))
+    assert operators(file)["LceBconv2d"] == 3
+    assert differing_images(outputs_of(binary, images), run(file, images)) <= 1
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+def test_a_larq_network_of_dorefa_activations(bits):
+    """What LCE's converter leaves in float (compute-engine issues 745 and 803) becomes binary, and small."""
+
+    def quant(filters):
+        return lq.layers.QuantConv2D(
+            filters,
+            3,
+            padding="same",
+            input_quantizer=lq.quantizers.DoReFa(bits),
+            kernel_quantizer="ste_sign",
+            kernel_constraint="weight_clip",
+            use_bias=False,
+        )
+
+    keras.utils.set_random_seed(bits)
+    image = x = keras.Input((16, 16, 3))
+    x = norm(keras.layers.Conv2D(32, 3, padding="same", use_bias=False)(x))
+    for filters in (128, 256, 256):
+        x = norm(keras.layers.MaxPool2D(2, strides=1)(quant(filters)(x)))
+    x = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x))
+    model = randomize(keras.Model(image, x), 0)
+    images = images_for(0, 16, (16, 16, 3))
+    before = outputs_of(model, images)
+
+    binary = bduo_tf.decouple(model) if bits > 1 else model
+    file = lce.convert_keras_model(bduo_tf.to_lce_graph(binary))
+    unconverted = lce.convert_keras_model(model)
+
+    assert (operators(unconverted).get("LceBconv2d", 0), operators(file)["LceBconv2d"]) == (0, 3)
+    after = run(file, images)
+    np.testing.assert_array_equal(after.argmax(-1), before.argmax(-1))
+    assert differing_images(before, after) <= 1
+    assert 8 * len(file) <= len(unconverted)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])

@@ -269,6 +269,10 @@ def around(layer, shape=(8, 8, 4)):
     return keras.Model(x, layer(x), name="net")
 
 
+def sign_times_sum(kernel):
+    return lq.math.sign(kernel) * tf.reduce_sum(tf.abs(kernel))
+
+
 def quant(kind, *args, levels=2, name="bad", **kwargs):
     return getattr(lq.layers, kind)(*args, input_quantizer=CoupledStep(levels), name=name, **kwargs)
 
@@ -332,7 +336,7 @@ class Unrestorable(keras.layers.Layer):
 NOT_WIDENED = "'bad' .* reads the coupled activation of 'act' and cannot be widened"
 IN_A_PLACE = "'bad' .* in a place that cannot be taken apart"
 NO_KERNEL = "'bad' .* has a coupled activation but no kernel that can be widened"
-NO_SCALE = "of layer 'bad' does not pass a scale on"
+NO_SCALE = "of layer 'bad' gives neither"
 LEVELS = "'bad' is shared and called on activations of different levels"
 REFUSED = {
     "subclassed": (Subclass, "'net' is a subclass of keras.Model .Subclass.*functional or the sequential API"),
@@ -342,9 +346,9 @@ REFUSED = {
     ),
     "binary": (lambda: around(quant("QuantDense", 2, levels=1)), "'net' has nothing to decouple"),
     "float": (lambda: around(keras.layers.Dense(2)), "'net' has nothing to decouple"),
-    "kernel without scale": (lambda: around(quant("QuantConv2D", 2, 3, kernel_quantizer="ste_sign")), NO_SCALE),
+    "kernel without scale": (lambda: around(quant("QuantConv2D", 2, 3, kernel_quantizer=sign_times_sum)), NO_SCALE),
     "kernel without scale, by activation": (
-        lambda: after_activation(lq.layers.QuantDense(2, kernel_quantizer="ste_sign", name="bad")),
+        lambda: after_activation(lq.layers.QuantDense(2, kernel_quantizer=sign_times_sum, name="bad")),
         NO_SCALE,
     ),
     "activation argument": (

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bduo_tf
-from bduo_tf import CoupledStep
 from bduo_tf._keras import keras
+from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
     GENERATE,
+    HEADS,
     Activation,
     Branches,
     Conv,
@@ -30,7 +31,7 @@ from tests.bduo_tf.graphs import (
 
 
 def levels_of(model: keras.Model) -> list[int]:
-    return [layer.levels for layer in model._flatten_layers() if isinstance(layer, CoupledStep)]
+    return [step.levels for layer in model._flatten_layers() if (step := step_of(layer)) is not None]
 
 
 def check(program: Program) -> None:
@@ -57,6 +58,9 @@ EXAMPLES = {
     "valid, stride 2": (Conv(5, 2, strides=2, padding="valid", levels=3),),
     "dilation": (Conv(3, 3, dilation=2, levels=4, scale="channel"),),
     "groups": (Conv(2, 3, groups=2, levels=2), Conv(1, 3, groups=4, levels=3, scale=None)),
+    "DoReFa of two bits": (Conv(levels="dorefa2"), Conv(levels="dorefa1"), Conv(levels="dorefa2", scale=None)),
+    "kernels of sign alone": (Conv(scale="sign"), Conv(levels="dorefa2", scale="sign", groups=2)),
+    "Heaviside between": (Conv(levels="heaviside"), Conv(scale="sign")),
     "float kernels": (Conv(scale=None), Conv(levels=3, scale=None, bias=True)),
     "relu in the layer": (Conv(activation="relu"), Conv()),
     "no quantizer at all": (Conv(levels=None, scale=None), Conv()),
@@ -85,8 +89,8 @@ def test_decoupled_equals_coupled(steps):
     check(Program(steps, heads=("dense", "float"), dictionary=len(steps) == 1, inputs=len(steps)))
 
 
-@pytest.mark.parametrize("head", ["dense", "dense of activation", "dense of pooled activation", "conv1d"])
-@pytest.mark.parametrize("levels", [2, 3, 4])
+@pytest.mark.parametrize("head", sorted(set(HEADS) - {"float"}))
+@pytest.mark.parametrize("levels", [2, 3, "dorefa2"])
 def test_decoupled_equals_coupled_at_the_head(head, levels):
     check(Program((Pool("max", 2, 2, "valid", True),), heads=(head,), head=Conv(levels=levels)))
 

@@ -168,12 +168,10 @@ REFUSED = {
         lambda: around(binary("QuantConv2D", 2, 3, kernel_quantizer=None)),
         "'bad' has binary activations but float kernels",
     ),
-    "groups": (lambda: around(binary("QuantConv2D", 4, 3, groups=2)), "'bad' has 2 groups"),
-    "groups behind an activation": (
-        lambda: behind_activation(lq.layers.QuantConv2D(4, 3, groups=2, kernel_quantizer=ScaledSign(), name="bad")),
-        "'bad' has 2 groups",
+    "transposed behind an activation": (
+        lambda: behind_activation(lq.layers.QuantConv2DTranspose(4, 3, kernel_quantizer=ScaledSign(), name="bad")),
+        "'bad' is a QuantConv2DTranspose",
     ),
-    "1-D": (lambda: around(binary("QuantConv1D", 2, 3), (8, 4)), "'bad' is a QuantConv1D"),
     "3-D": (lambda: around(binary("QuantConv3D", 2, 3), (8, 8, 8, 4)), "'bad' is a QuantConv3D"),
     "transposed": (lambda: around(binary("QuantConv2DTranspose", 2, 3)), "'bad' is a QuantConv2DTranspose"),
     "depthwise": (
@@ -192,7 +190,10 @@ REFUSED = {
         lambda: around(binary("QuantConv2D", 2, 3, padding="same", pad_values=1.0)),
         "'bad' pads its activations with 1.0",
     ),
-    "dense on a sequence": (lambda: around(binary("QuantDense", 2), (5, 4)), r"'bad' reads a tensor of shape .*5, 4"),
+    "dense on volumes": (
+        lambda: around(binary("QuantDense", 2), (3, 6, 5, 4)),
+        r"'bad' reads a tensor of shape .*6, 5, 4",
+    ),
     "unbuilt": (lambda: keras.Sequential([keras.layers.Dense(2)], name="net"), "'net' has no input shape yet"),
     "subclassed": (lambda: type("Net", (keras.Model,), {})(name="net"), "'net' is a subclass of keras.Model"),
 }

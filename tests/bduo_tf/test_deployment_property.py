@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bduo_tf
-from bduo_tf import CoupledStep
 from bduo_tf._keras import keras, lq
 from bduo_tf.deployment import deploy
 from bduo_tf.layers import ThresholdCompare
+from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
     GENERATE,
+    HEADS,
     Activation,
     Branches,
     Conv,
@@ -59,8 +60,8 @@ def check_thresholds(graph: keras.Model) -> int:
 
 def binary_model(program: Program) -> keras.Model:
     model = program.model()
-    coupled = [s for s in model._flatten_layers() if isinstance(s, CoupledStep) and s.levels > 1]
-    return bduo_tf.decouple(model) if coupled else model
+    steps = [step_of(layer) for layer in model._flatten_layers()]
+    return bduo_tf.decouple(model) if any(step and step.levels > 1 for step in steps) else model
 
 
 def check(program: Program) -> None:
@@ -86,6 +87,9 @@ EXAMPLES = {
     "valid, stride 2": (Conv(5, 2, strides=2, padding="valid", levels=3), Conv(3, 2, padding="valid")),
     "same, stride 2": (Conv(5, 3, strides=2), Conv(3, 2, strides=2)),
     "dilation": (Conv(3, 3, dilation=2, levels=4), Conv(3, 2, dilation=2, padding="valid")),
+    "groups": (Conv(3, groups=2), Conv(2, groups=3, levels=3)),
+    "DoReFa and Heaviside": (Conv(levels="dorefa1"), Conv(levels="heaviside"), Conv(levels="dorefa2")),
+    "kernels of sign alone": (Conv(scale="sign"), Conv(levels="dorefa2", scale="sign"), Conv(scale="sign", levels=1)),
     "biases and relu": (Conv(bias=True), Conv(activation="relu", bias=True), Conv()),
     "pool then norm": (PoolThenNorm(Conv(), 2), PoolThenNorm(Conv(levels=3), 2), Conv()),
     "norm then pool": (Conv(), Pool("max", 2, 2, "valid", False), Conv(), Pool("max", 3, 1, "same", True), Conv()),
@@ -111,8 +115,8 @@ def test_deployed_equals_binary(steps, zero_gamma):
     check(Program(steps, heads=("dense", "float"), inputs=len(steps) % 2 + 1, zero_gamma=zero_gamma, channels=5))
 
 
-@pytest.mark.parametrize("head", ["dense", "dense of activation", "dense of pooled activation"])
-@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+@pytest.mark.parametrize("head", sorted(set(HEADS) - {"float"}))
+@pytest.mark.parametrize("levels", [1, 2, "dorefa2", "heaviside"])
 def test_deployed_equals_binary_at_the_head(head, levels):
     check(Program((Conv(), Pool("max", 2, 2, "valid", True)), heads=(head,), head=Conv(levels=levels)))
 
