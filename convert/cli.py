@@ -116,7 +116,7 @@ def _convert(args: argparse.Namespace) -> int:
         peers = peer_files(peer, _first(calibration, _CALIBRATION))
         files |= {output.with_name(f"{output.stem}-{name}.tflite"): content for name, content in peers.items()}
     sizes = {name: len(content) for name, content in peers.items()}
-    model_cost = cost(model)
+    model_cost = cost(deployment.graph)
     summary = {
         "source": str(source.path),
         "output": str(output) if verified else None,

@@ -78,9 +78,14 @@ class Cost:
         return {"weights": self.weights, "macs": {f"{bits}-bit": n for bits, n in self.macs.items()}}
 
 
-def cost(model: keras.Model) -> Cost:
-    """Counts with Larq's own profile, the one behind `larq.models.summary`."""
-    profile = lq.models.ModelProfile(model)
+def cost(graph: keras.Model) -> Cost:
+    """Counts with Larq's own profile, the one behind `larq.models.summary`.
+
+    Args:
+        graph: the deployment graph, in which every binary layer has its activation as its quantizer; in a
+            model it may be a layer of its own, which the profile does not see.
+    """
+    profile = lq.models.ModelProfile(graph)
     macs = {bits: profile.op_count("mac", bits) for bits in profile.unique_op_precisions}
-    kernels = [layer.kernel for layer in model._flatten_layers() if hasattr(layer, "kernel")]
+    kernels = [layer.kernel for layer in graph._flatten_layers() if hasattr(layer, "kernel")]
     return Cost(sum(int(k.shape.num_elements()) for k in kernels), {bits: n for bits, n in macs.items() if n})

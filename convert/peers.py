@@ -29,7 +29,7 @@ def float_peer(source: Source) -> keras.Model:
         )
     arguments: dict[str, Any] = {k: v for k, v in source.config["network_arguments"].items() if k in _SHARED}
     arguments["input_shape"] = tuple(arguments["input_shape"])
-    return getattr(networks, source.config["network"])(form="float", **arguments)
+    return networks.NETWORKS[source.config["network"]](form="float", **arguments)
 
 
 def peer_files(model: keras.Model, images: Iterable[np.ndarray]) -> dict[str, bytes]:

@@ -194,7 +194,7 @@ def _epilog() -> str:
     for (network, dataset), recipe in RECIPES.items():
         decay = f"x0.1 at {recipe.drops}" if recipe.drops else "cosine"
         lines.append(
-            f"  {network} {dataset or '(any other)':<14} {recipe.epochs} + {recipe.fine_tune_epochs} epochs, batch "
+            f"  {network:<14} {dataset or '(any other)':<14} {recipe.epochs} + {recipe.fine_tune_epochs} epochs, batch "
             f"{recipe.batch_size}, {recipe.optimizer} {recipe.learning_rate:g} / {recipe.fine_tune_learning_rate:g} "
             f"{decay}, width {recipe.width:g}"
         )

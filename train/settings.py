@@ -10,7 +10,7 @@ from train.recipe import Recipe
 
 __all__ = ["NETWORKS", "SCHEMES", "Settings", "Stage"]
 
-NETWORKS = tuple(networks.__all__)
+NETWORKS = tuple(networks.NETWORKS)
 SCHEMES = ("duo", "baseline", "float")
 
 
@@ -28,7 +28,7 @@ class Settings:
     """What determines a run, apart from the versions of the packages.
 
     Attributes:
-        network: a name in `bduo_tf.networks`.
+        network: a key of `bduo_tf.networks.NETWORKS`.
         dataset: a name for `data.load`.
         data_dir: absolute, or None.
         scheme: "duo" (coupled, decoupled, fine-tuned), or in one stage "baseline" (binary) or "float".
@@ -78,7 +78,7 @@ class Settings:
         """The uncompiled network of the first stage."""
         arguments = self.network_arguments(dataset)
         shape = tuple(arguments.pop("input_shape"))
-        return getattr(networks, self.network)(shape, **arguments)
+        return networks.NETWORKS[self.network](shape, **arguments)
 
     def options(self) -> dict[str, Any]:
         """The settings by the name of their command-line option, without the dashes, as JSON values."""

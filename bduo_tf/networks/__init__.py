@@ -1,7 +1,21 @@
 """The paper's networks, one file each."""
 
+import functools
+from collections.abc import Callable
+
+from bduo_tf._keras import keras
+from bduo_tf.networks._widths import duo_widths
 from bduo_tf.networks.alexnet import alexnet
 from bduo_tf.networks.resnet18 import resnet18
 from bduo_tf.networks.vgg7 import vgg7
 
-__all__ = ["alexnet", "resnet18", "vgg7"]
+__all__ = ["NETWORKS", "alexnet", "duo_widths", "resnet18", "vgg7"]
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "alexnet": alexnet,
+    "resnet18": resnet18,
+    "resnet18_block": functools.partial(resnet18, shortcut="block"),
+    "vgg7": vgg7,
+}
+"""Every network and variant by name. All take input_shape, classes, form, levels, width, widths, binary_weights,
+per_channel and gradient."""

@@ -104,7 +104,7 @@ def test_decoupled_equals_coupled_on_random_graphs(kind, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", step_kinds())
-@settings(max_examples=60, phases=GENERATE)
+@settings(max_examples=30, phases=GENERATE)
 @given(data=st.data())
 def test_decoupled_equals_coupled_on_many_random_graphs(kind, data):
     check(data.draw(programs(kind)))

@@ -145,7 +145,7 @@ def test_deployed_equals_binary_on_random_graphs(kind, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", step_kinds(deployable=True))
-@settings(max_examples=50, phases=GENERATE)
+@settings(max_examples=30, phases=GENERATE)
 @given(data=st.data())
 def test_deployed_equals_binary_on_many_random_graphs(kind, data):
     check(data.draw(programs(kind, deployable=True)))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bduo_tf import CoupledStep, ScaledSign, decouple
 from bduo_tf._keras import keras, lq, tf
-from bduo_tf.quantizers import GRADIENTS, coupled_step, scaled_sign
+from bduo_tf.quantizers import GRADIENTS, Step, coupled_step, scaled_sign, step_of
 from tests.bduo_tf.graphs import Conv, Program
 
 F = np.float32
@@ -306,3 +306,35 @@ def test_larq_counts_one_bit_macs_of_a_decoupled_network(levels, capsys):
     table = capsys.readouterr().out
     assert "1-bit MACs" in table
     assert f" {levels * MACS} " in table
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "step"),
+    [
+        (CoupledStep(3, "steep"), Step(3, gradient="steep")),
+        (lq.quantizers.DoReFa(1), Step(1, strict=True)),
+        (lq.quantizers.DoReFa(2), Step(3)),
+        (lq.quantizers.DoReFa(3), Step(7)),
+        (lq.quantizers.SteHeaviside(), Step(1, threshold=0.0, strict=True)),
+        (lq.quantizers.DoReFa(2, mode="weights"), None),
+        (lq.quantizers.SteSign(), None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_which_quantizers_are_steps(quantizer, step):
+    assert step_of(quantizer) == step
+
+
+@pytest.mark.parametrize(
+    "quantizer", [lq.quantizers.DoReFa(1), lq.quantizers.DoReFa(2), lq.quantizers.SteHeaviside()], ids=str
+)
+def test_larqs_steps_are_what_step_of_says(quantizer):
+    x = np.linspace(-0.5, 1.5, 1000, dtype=np.float32)  # on no threshold but those of one level, added
+    step = step_of(quantizer)
+    if step.levels == 1:
+        x = np.append(x, np.float32([step.threshold, np.nextafter(np.float32(step.threshold), np.float32(2))]))
+        expected = x > step.threshold if step.strict else x >= step.threshold
+    else:
+        expected = CoupledStep(step.levels)(x)
+    np.testing.assert_allclose(quantizer(x), np.float32(expected), rtol=1e-6)

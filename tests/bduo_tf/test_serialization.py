@@ -8,7 +8,8 @@ import pytest
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign, ThresholdSplit
 from bduo_tf._keras import keras, lq
-from bduo_tf.layers import ChannelAffine, ThresholdCompare
+from bduo_tf.layers import ChannelAffine, ChannelPad, ThresholdCompare
+from bduo_tf.quantizers import ScaledQuantizer
 from tests.bduo_tf.graphs import Activation, Conv, Nested, Program, images_for, outputs_of
 from tests.bduo_tf.test_keras_choice import run
 
@@ -26,6 +27,8 @@ MODELS = {
     "decoupled": lambda: bduo_tf.decouple(PROGRAM.model()),
     "deployed": lambda: bduo_tf.to_lce_graph(bduo_tf.decouple(PROGRAM.model())),
     "vgg7": lambda: bduo_tf.networks.vgg7((8, 8, 3), width=0.1),
+    "resnet18": lambda: bduo_tf.networks.resnet18((8, 8, 3), 3, width=0.05),
+    "decoupled_signs": lambda: bduo_tf.decouple(Program((Conv(levels="dorefa2", scale="sign"),)).model()),
 }
 
 
@@ -68,6 +71,10 @@ OBJECTS = {
     "wrapped step": keras.layers.Activation(CoupledStep(3), name="object"),
     "split": ThresholdSplit(3, name="object"),
     "affine": ChannelAffine(2, name="object"),
+    "pad": ChannelPad(5, name="object"),
+    "scaled quantizer": lq.layers.QuantDense(
+        2, input_quantizer=CoupledStep(1), kernel_quantizer=ScaledQuantizer("ste_sign", 0.25), name="object"
+    ),
     "compare": ThresholdCompare(2, name="object"),
     "oriented compare": ThresholdCompare(2, oriented=True, name="object"),
     "quantizers": lq.layers.QuantDense(

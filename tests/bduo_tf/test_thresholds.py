@@ -10,10 +10,11 @@ from bduo_tf.deployment import _thresholds, _Value
 F = np.float32
 
 
-def thresholds(scale, offset, terms=None):
+def thresholds(scale, offset, terms=None, strict=False):
     """For one channel and as many copies as there are offsets."""
     offset = np.atleast_2d(np.array(offset, np.float64))
-    value = _Value(np.zeros((1, 1)), scale=np.full(offset.shape, scale, np.float64), offset=offset, terms=terms)
+    scale = np.full(offset.shape, scale, np.float64)
+    value = _Value(np.zeros((1, 1)), scale=scale, offset=offset, terms=terms, strict=strict)
     orientation, tau = _thresholds(value)
     assert orientation.shape == (1,)
     assert tau.shape == offset.shape
@@ -25,11 +26,12 @@ def reachable(terms):
     return np.arange(-terms, terms + 1, 2)
 
 
-def check_integers(scale, offsets, terms):
-    orientation, tau = thresholds(scale, offsets, terms)
+def check_integers(scale, offsets, terms, strict=False):
+    orientation, tau = thresholds(scale, offsets, terms, strict)
     y = reachable(terms)
     for offset, t in zip(offsets, tau, strict=True):
-        np.testing.assert_array_equal(orientation * y > t, scale * y + offset >= 0.5)
+        on = np.greater if strict else np.greater_equal
+        np.testing.assert_array_equal(orientation * y > t, on(scale * y + offset, 0.5))
         assert t == int(t)
         assert (int(t) - terms) % 2 == 1, "a tie can occur"
         assert abs(t) <= terms + 1
@@ -67,10 +69,18 @@ def test_step_of_every_reachable_integer_when_one_is_at_its_threshold(terms, at,
     check_integers(scale, [exact, np.nextafter(exact, -np.inf), np.nextafter(exact, np.inf)], terms)
 
 
-def test_every_scale_and_offset_of_small_sums():
+@pytest.mark.parametrize("strict", [False, True], ids=["at least", "more than"])
+def test_every_scale_and_offset_of_small_sums(strict):
     for terms in (1, 2, 3, 8, 9):
         for scale in np.linspace(-1, 1, 41):
-            check_integers(scale, np.linspace(-9, 9, 145), terms)
+            check_integers(scale, np.linspace(-9, 9, 145), terms, strict)
+
+
+@pytest.mark.parametrize(("scale", "edge"), [(1.0, 0.5), (2.0, 0.25), (-1.0, -0.5)])
+def test_a_strict_step_is_off_at_its_threshold_and_on_at_the_next_float(scale, edge):
+    _, [tau] = thresholds(scale, [0.0], strict=True)
+    assert not F(abs(edge)) * np.sign(edge) * np.sign(scale) > tau
+    assert np.nextafter(F(abs(edge)), F(np.inf)) > tau
 
 
 def on(x, scale, offset):

@@ -3,6 +3,7 @@
 import larq_compute_engine as lce
 import pytest
 
+import bduo_tf
 from bduo_tf._keras import keras
 from bduo_tf.deployment import deploy
 from convert.inspection import cost, expected_operators, operators
@@ -45,8 +46,16 @@ def test_operators_of_a_plain_file():
 def test_cost_counts_kernels_and_macs_by_bits():
     model = decoupled()
     kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
-    counted = cost(model)
+    counted = cost(bduo_tf.to_lce_graph(model))
     assert counted.weights == sum(int(np.prod(k.shape)) for k in kernels)
     # conv1 at 16x16 reads one channel with 3x3 kernels, conv7 reads 128 channels.
     assert counted.macs[32] == 16 * 16 * 9 * 11 + 128 * 10
     assert set(counted.macs) == {1, 32}
+
+
+def test_cost_sees_the_bits_of_activations_that_are_layers_of_their_own():
+    network = bduo_tf.networks.alexnet((32, 32, 1), 10, "baseline", width=0.05)  # dropout of an activation
+    graph = bduo_tf.to_lce_graph(network)
+    first, last = graph.get_layer("conv1"), graph.get_layer("conv8")
+    floats = first.output_shape[1] * first.output_shape[2] * 25 * first.filters + last.kernel.shape[-2] * 10
+    assert cost(graph).macs[32] == floats

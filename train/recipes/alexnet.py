@@ -1,0 +1,8 @@
+"""AlexNet on small images: a start to tune from, no result is claimed for it.
+
+python -m train alexnet --dataset svhn_cropped --run runs/alexnet
+"""
+
+from train.recipe import Recipe
+
+RECIPE = Recipe(augmentation="crop", weight_decay=1e-4, width=0.25)
