@@ -320,14 +320,14 @@ def test_larq_counts_one_bit_macs_of_a_decoupled_network(levels, capsys):
         (lq.quantizers.SteSign(), None),
         (None, None),
     ],
-    ids=str,
+    ids=["coupled", "DoReFa 1", "DoReFa 2", "DoReFa 3", "Heaviside", "DoReFa weights", "sign", "none"],
 )
 def test_which_quantizers_are_steps(quantizer, step):
     assert step_of(quantizer) == step
 
 
 @pytest.mark.parametrize(
-    "quantizer", [lq.quantizers.DoReFa(1), lq.quantizers.DoReFa(2), lq.quantizers.SteHeaviside()], ids=str
+    "quantizer", [lq.quantizers.DoReFa(1), lq.quantizers.DoReFa(2), lq.quantizers.SteHeaviside()], ids=["1", "2", "0"]
 )
 def test_larqs_steps_are_what_step_of_says(quantizer):
     x = np.linspace(-0.5, 1.5, 1000, dtype=np.float32)  # on no threshold but those of one level, added
