@@ -330,10 +330,10 @@ def test_which_quantizers_are_steps(quantizer, step):
     "quantizer", [lq.quantizers.DoReFa(1), lq.quantizers.DoReFa(2), lq.quantizers.SteHeaviside()], ids=["1", "2", "0"]
 )
 def test_larqs_steps_are_what_step_of_says(quantizer):
-    x = np.linspace(-0.5, 1.5, 1000, dtype=np.float32)  # on no threshold but those of one level, added
+    x = np.linspace(-0.5, 1.5, 1000, dtype=np.float32) + np.float32(1e-4)  # on no threshold but one added below
     step = step_of(quantizer)
     if step.levels == 1:
-        x = np.append(x, np.float32([step.threshold, np.nextafter(np.float32(step.threshold), np.float32(2))]))
+        x = np.append(x, np.float32([step.threshold, step.threshold + 1e-6]))
         expected = x > step.threshold if step.strict else x >= step.threshold
     else:
         expected = CoupledStep(step.levels)(x)
