@@ -1,7 +1,7 @@
 """decouple(model): any Keras graph with coupled activations in, the same function as a binary network out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,65 +100,98 @@ _BY_CHANNEL = (
 )
 
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _KERNEL = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
 
 
-def _kernel_axis(layer: keras.layers.Layer) -> int | None:
-    """The axis of the input channels in `layer.kernel`, None for a layer without such a kernel."""
+@dataclass(frozen=True)
+class _Kernel:
+    """A weight of a layer that must be repeated for copies of its input channels.
+
+    Attributes:
+        name: of the layer's attribute.
+        axis: of the input channels.
+        divided: whether the layer's product with it sums over copies, each of which then weighs one n-th.
+        multiplier: channels along `axis` that each input channel of the layer has.
+    """
+
+    name: str
+    axis: int = -2
+    divided: bool = True
+    multiplier: int = 1
+
+    @property
+    def quantizer(self) -> str:
+        """The name of the layer's attribute."""
+        return f"{self.name.removesuffix('_kernel')}_quantizer"
+
+    def repeat(self, weight: np.ndarray, copies: np.ndarray) -> np.ndarray:
+        """`weight` for copies[c] copies of each channel c."""
+        channels = np.arange(len(copies) * self.multiplier).reshape(len(copies), self.multiplier)
+        repeated = np.take(weight, np.repeat(channels, copies, axis=0).ravel(), axis=self.axis)
+        if not self.divided:
+            return repeated
+        shape = [1] * weight.ndim
+        shape[self.axis] = -1
+        return repeated / np.repeat(copies, copies * self.multiplier).reshape(shape).astype(weight.dtype)
+
+
+def _kernels(layer: keras.layers.Layer) -> tuple[_Kernel, ...]:
+    """What must be repeated in `layer`; nothing in a layer that cannot be widened."""
     if isinstance(layer, _TRANSPOSED):
-        return -1
-    return -2 if isinstance(layer, _KERNEL) else None
+        return (_Kernel("kernel", axis=-1),)
+    if isinstance(layer, _KERNEL):
+        return (_Kernel("kernel"),)
+    if isinstance(layer, _SEPARABLE):
+        # Nothing stands between its two kernels: the depthwise products of the copies are summed by the second.
+        pointwise = _Kernel("pointwise_kernel", divided=False, multiplier=layer.depth_multiplier)
+        return (_Kernel("depthwise_kernel"), pointwise)
+    return ()
 
 
-def _repeat(weight: np.ndarray, copies: np.ndarray, axis: int) -> np.ndarray:
-    """`weight` with entry i along `axis` repeated copies[i] times and divided by it."""
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    return np.repeat(weight / copies.reshape(shape).astype(weight.dtype), copies, axis=axis)
-
-
-def _widened(layer: keras.layers.Layer, copies: np.ndarray, axis: int) -> tuple[list[np.ndarray], dict[str, Any]]:
+def _widened(layer: keras.layers.Layer, copies: np.ndarray) -> tuple[list[np.ndarray], dict[str, Any]]:
     """The weights of `layer` for copies of its input channels, and how its configuration changes.
 
     Raises:
-        ValueError: its quantizer does not let its kernel be divided among the copies.
+        ValueError: a quantizer does not let its kernel be divided among the copies.
     """
     groups = getattr(layer, "groups", 1)
     group = copies[: len(copies) // groups]
     if groups > 1 and not np.array_equal(np.tile(group, groups), copies):
         raise ValueError(f"decouple: the groups of layer {layer.name!r} read activations of different levels.")
-    kernels = [variable is layer.kernel for variable in layer.weights]
     weights = _graph.latent_weights(layer)
-    latent = weights[kernels.index(True)]
-    widened, changes = _divided_kernel(layer, latent, group, axis)
-    return [widened if is_kernel else w for is_kernel, w in zip(kernels, weights, strict=True)], changes
+    changes: dict[str, Any] = {}
+    for kernel in _kernels(layer):
+        [index] = [i for i, variable in enumerate(layer.weights) if variable is getattr(layer, kernel.name)]
+        weights[index], change = _widened_kernel(layer, kernel, weights[index], group)
+        changes |= change
+    return weights, changes
 
 
-def _divided_kernel(
-    layer: keras.layers.Layer, latent: np.ndarray, copies: np.ndarray, axis: int
+def _widened_kernel(
+    layer: keras.layers.Layer, kernel: _Kernel, latent: np.ndarray, copies: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """The latent kernel whose quantization is that of `layer` divided among copies, and how the quantizer changes."""
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    divided = _repeat(latent, copies, axis)
+    """The latent kernel whose quantization is that of `layer` for the copies, and how the quantizer changes."""
+    quantizer = getattr(layer, kernel.quantizer, None)
+    widened = kernel.repeat(latent, copies)
     if quantizer is None:
-        return divided, {}
+        return widened, {}
 
-    def quantize(kernel: np.ndarray) -> np.ndarray:
-        return np.asarray(quantizer(tf.constant(kernel)))
+    def quantize(weight: np.ndarray) -> np.ndarray:
+        return np.asarray(quantizer(tf.constant(weight)))
 
-    expected = _repeat(quantize(latent), copies, axis)
-    if np.allclose(quantize(divided), expected, rtol=1e-5, atol=0):
-        return divided, {}
+    expected = kernel.repeat(quantize(latent), copies)
+    if np.allclose(quantize(widened), expected, rtol=1e-5, atol=0):
+        return widened, {}
     if len(set(copies)) > 1:
         raise ValueError(
             f"decouple: the quantized kernel of layer {layer.name!r} reads activations of different levels, "
             "which one scale cannot weigh. Use the same levels for all it reads, or no kernel quantizer."
         )
     levels = int(copies[0])
-    repeated = np.repeat(latent, levels, axis=axis)
+    repeated = replace(kernel, divided=False).repeat(latent, copies)
     if np.allclose(quantize(repeated) / levels, expected, rtol=1e-5, atol=0):
-        scaled = ScaledQuantizer(quantizer, 1 / levels)
-        return repeated, {"kernel_quantizer": lq.quantizers.serialize(scaled)}
+        return repeated, {kernel.quantizer: lq.quantizers.serialize(ScaledQuantizer(quantizer, 1 / levels))}
     name = getattr(quantizer, "name", getattr(quantizer, "__name__", quantizer))
     raise ValueError(
         f"decouple: the kernel quantizer {name!r} of layer {layer.name!r} gives neither q(W / n) = q(W) / n nor, "
@@ -212,7 +245,7 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
             if id(layer) in self._widened:
                 self._require_same_copies(layer, None, self._widened[id(layer)][2][0])
             return self.copy_call(layer, args, kwargs)
-        if _kernel_axis(layer) is not None and getattr(layer, "input_quantizer", None) is None:
+        if _kernels(layer) and getattr(layer, "input_quantizer", None) is None:
             return self._widen_kernel(layer, args[0], None)
         copies = self._copies_through(layer, args)
         if copies is None:
@@ -260,19 +293,19 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
 
     def _widen_kernel(self, layer: keras.layers.Layer, value: _Wide, step: Step | None) -> _Wide:
         """A layer with a kernel that reads copies: made by its own quantizer, or by an activation before it."""
-        axis = _kernel_axis(layer)
-        if axis is None or getattr(layer, "data_format", None) == "channels_first":
+        if not _kernels(layer) or getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(
                 f"decouple: layer {layer.name!r} ({type(layer).__name__}) has a coupled activation but no kernel "
-                "that can be widened. Supported: (Quant)Conv1D, 2D, 3D, their transposes and (Quant)Dense, "
-                "channels last."
+                "that can be widened. Supported: (Quant)Conv1D, 2D, 3D, their transposes, (Quant)SeparableConv1D, 2D "
+                "and (Quant)Dense, channels last; a depthwise convolution as a (Quant)Conv2D with as many groups "
+                "as channels."
             )
         copies = np.full(value.tensor.shape[-1], step.levels) if step else value.copies
         assert copies is not None
         if id(layer) in self._clones:  # it was called on floats before
             self._require_same_copies(layer, copies, None)
         if id(layer) not in self._widened:
-            weights, changes = _widened(layer, copies, axis)
+            weights, changes = _widened(layer, copies)
             if step:
                 one = CoupledStep(1, step.gradient, name=layer.input_quantizer.name)
                 changes["input_quantizer"] = lq.quantizers.serialize(one)

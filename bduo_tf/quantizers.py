@@ -181,6 +181,8 @@ class ScaledQuantizer(lq.quantizers.Quantizer):
     def __init__(self, quantizer: Any, scale: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.quantizer = lq.quantizers.get(quantizer)
+        if not callable(self.quantizer):
+            raise ValueError(f"ScaledQuantizer: {quantizer!r} is not the name of a known quantizer.")
         self.scale = float(scale)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.latency import Latency, measure, processor, runner
+from benchmarks.tables import table
 
 __all__ = ["main"]
 
@@ -23,13 +24,6 @@ _STAGES = {
     "float": "float",
 }
 _FILES = {"binary": "model", "float32": "model-float32", "int8": "model-int8"}
-
-
-def _table(rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    rule = "-" * (sum(widths) + 2 * len(widths))
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([rule, *text, rule])
 
 
 def _rows(
@@ -84,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     measured = measure({name: run for name, (_, run) in runners.items()}, args.rounds)
     latencies = {name: (runners[name][0], latency) for name, latency in measured.items()}
     sizes = {name: file.stat().st_size for name, file in files.items()}
-    print(_table(_rows(metrics, conversion, latencies, sizes)))
+    print(table(_rows(metrics, conversion, latencies, sizes)))
     print(f"Latency: median of {args.rounds}, batch 1, one thread, {processor()}, {time.strftime('%Y-%m-%d')}.")
     print(
         "float32 and int8: the same network with ReLU and float kernels in the baseline's widths (same weights and "

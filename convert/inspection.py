@@ -1,18 +1,30 @@
 """What a .tflite file holds, and what a model costs."""
 
+import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from bduo_tf._keras import keras, lq
 
-__all__ = ["Cost", "cost", "expected_operators", "operators"]
+__all__ = ["Cost", "cost", "expected_operators", "float_elements", "operators"]
 
 _FLOAT_PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D", "BATCH_MATMUL")
 
 
 def operators(file: bytes) -> dict[str, int]:
     """How often each operator occurs in a .tflite file, custom ones by their own name."""
+    return dict(Counter(name for name, _ in _outputs(file)))
+
+
+def float_elements(file: bytes) -> int:
+    """How many float32 elements one inference writes, batch 1, beside those of convolutions and dense layers."""
+    return sum(floats for name, floats in _outputs(file) if name not in (*_FLOAT_PRODUCTS, "LceBconv2d"))
+
+
+def _outputs(file: bytes) -> Iterator[tuple[str, int]]:
+    """Each operator's name, and how many float32 elements it writes."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
@@ -26,11 +38,13 @@ def operators(file: bytes) -> dict[str, int]:
         # Codes below 127 may stand in the older field alone.
         return names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
 
-    found: Counter[str] = Counter()
     for i in range(model.SubgraphsLength()):
         graph = model.Subgraphs(i)
-        found.update(name(graph.Operators(j).OpcodeIndex()) for j in range(graph.OperatorsLength()))
-    return dict(found)
+        for j in range(graph.OperatorsLength()):
+            operator = graph.Operators(j)
+            tensors = [graph.Tensors(t) for t in operator.OutputsAsNumpy().tolist()]
+            floats = sum(math.prod(t.ShapeAsNumpy().tolist()) for t in tensors if t.Type() == schema.TensorType.FLOAT32)
+            yield name(operator.OpcodeIndex()), floats
 
 
 def is_binary_layer(layer: keras.layers.Layer) -> bool:

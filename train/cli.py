@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import data
-from bduo_tf._keras import keras, tf
 from train.callbacks import DivergenceError
 from train.recipe import OPTIMIZERS, Recipe
 from train.recipes import RECIPES, find
 from train.report import draw_curves, table
 from train.run_folder import OptionError, RunFolder
 from train.settings import NETWORKS, SCHEMES, Settings
-from train.stages import disk_estimate, run_stages
+from train.stages import be_deterministic, disk_estimate, run_stages
 
-__all__ = ["main"]
+__all__ = ["main", "parse"]
 
 _OPTION_OF_ARGUMENT = {"name": "--dataset"}
 
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         it was interrupted.
     """
     try:
-        settings, run = _settings(_parser().parse_args(argv))
+        settings, run = parse(argv)
         return _run(settings, run)
     except SystemExit as e:  # argparse's
         return int(e.code or 0)
@@ -78,10 +77,7 @@ def _run(settings: Settings, run: RunFolder) -> int:
 
 
 def _train(settings: Settings, run: RunFolder) -> dict[str, Any]:
-    # What a stage draws and adds up is then the same in every process on this machine.
-    keras.backend.experimental.enable_tf_random_generator()
-    tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(settings.seed)
+    be_deterministic(settings.seed)
     dataset = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation)
     try:
         model = settings.build(dataset)
@@ -97,7 +93,9 @@ def _train(settings: Settings, run: RunFolder) -> dict[str, Any]:
     return run_stages(settings, dataset, run)
 
 
-def _settings(args: argparse.Namespace) -> tuple[Settings, RunFolder]:
+def parse(argv: Sequence[str] | None = None) -> tuple[Settings, RunFolder]:
+    """The run that a command line stands for, without starting it."""
+    args = _parser().parse_args(argv)
     recipe = find(args.network, args.dataset)
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe) if hasattr(args, f.name)}
     recipe = dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})

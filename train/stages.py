@@ -14,7 +14,14 @@ from train.recipe import Recipe
 from train.run_folder import RunFolder, replacing
 from train.settings import Settings, Stage
 
-__all__ = ["disk_estimate", "optimizer", "run_stages", "saved_epochs"]
+__all__ = ["be_deterministic", "disk_estimate", "optimizer", "run_stages", "saved_epochs", "train_stage"]
+
+
+def be_deterministic(seed: int) -> None:
+    """What a stage draws and adds up is then the same in every process on this machine."""
+    keras.backend.experimental.enable_tf_random_generator()
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
 
 
 def run_stages(settings: Settings, dataset: data.Dataset, run: RunFolder) -> dict[str, Any]:
@@ -28,10 +35,10 @@ def run_stages(settings: Settings, dataset: data.Dataset, run: RunFolder) -> dic
         DivergenceError: a loss is not finite; the last good epoch stays backed up.
     """
     first, *rest = settings.stages
-    _train(settings, first, dataset, run, lambda: settings.build(dataset))
+    train_stage(settings, first, dataset, run, lambda: settings.build(dataset))
     for stage in rest:
         _decouple(settings, first.name, dataset, run)
-        _train(settings, stage, dataset, run, lambda: _load(run, "decoupled"))
+        train_stage(settings, stage, dataset, run, lambda: _load(run, "decoupled"))
     shutil.rmtree(run.path / "backup", ignore_errors=True)
     metrics = run.read("metrics.json")
     if "final" not in metrics:
@@ -68,9 +75,13 @@ def disk_estimate(model: keras.Model) -> int:
     return 2 * model.count_params() * 4 * (2 * 3 + 4) + 16 * 2**20
 
 
-def _train(
+def train_stage(
     settings: Settings, stage: Stage, dataset: data.Dataset, run: RunFolder, start: Callable[[], keras.Model]
 ) -> None:
+    """One `model.fit` of the model that `start` returns, unless its file is there; continues one that was killed.
+
+    Writes the model's file, its metrics, and the table and logs of its epochs.
+    """
     if run.model(stage.name).exists():
         return
     recipe = settings.recipe

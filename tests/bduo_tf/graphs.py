@@ -109,6 +109,28 @@ class Transposed:
 
 
 @dataclass(frozen=True)
+class Separable:
+    filters: int
+    kernel: int
+    multiplier: int
+    levels: int | None
+    depthwise_scale: str | None
+    pointwise_scale: str | None
+
+    def __call__(self, x: Any) -> Any:
+        layer = lq.layers.QuantSeparableConv2D(
+            self.filters,
+            self.kernel,
+            padding="same",
+            depth_multiplier=self.multiplier,
+            input_quantizer=input_quantizer(self.levels),
+            depthwise_quantizer=kernel_quantizer(self.depthwise_scale),
+            pointwise_quantizer=kernel_quantizer(self.pointwise_scale),
+        )
+        return norm(layer(x))
+
+
+@dataclass(frozen=True)
 class Pool:
     kind: str
     size: int
@@ -434,9 +456,18 @@ def step_kinds(deployable: bool = False) -> dict[str, st.SearchStrategy[Any]]:
             st.one_of(st.none(), levels),
             scale,
         ),
+        "separable": st.builds(
+            Separable,
+            st.integers(1, 4),
+            st.integers(1, 3),
+            st.integers(1, 2),
+            st.one_of(st.none(), levels),
+            st.sampled_from(["layer", "channel", "sign", None]),
+            st.sampled_from(["layer", "channel", "sign", None]),
+        ),
     }
     if deployable:
-        del kinds["transposed"]
+        del kinds["transposed"], kinds["separable"]
     return kinds
 
 

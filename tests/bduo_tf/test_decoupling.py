@@ -394,7 +394,14 @@ REFUSED = {
     ),
     "depthwise reader": (lambda: after_activation(keras.layers.DepthwiseConv2D(3, name="bad")), NOT_WIDENED),
     "depthwise": (lambda: around(quant("QuantDepthwiseConv2D", 3)), NO_KERNEL),
-    "separable": (lambda: around(quant("QuantSeparableConv2D", 2, 3)), NO_KERNEL),
+    "separable, without scale": (
+        lambda: around(
+            lq.layers.QuantSeparableConv2D(
+                2, 3, input_quantizer=CoupledStep(2), depthwise_quantizer=sign_times_sum, name="bad"
+            )
+        ),
+        NO_SCALE,
+    ),
     "locally connected": (lambda: around(quant("QuantLocallyConnected2D", 2, 3)), NO_KERNEL),
     "channels first": (
         lambda: around(quant("QuantConv2D", 2, 3, padding="same", data_format="channels_first")),

@@ -182,6 +182,19 @@ REFUSED = {
         ),
         "'bad' is a QuantDepthwiseConv2D",
     ),
+    "separable": (
+        lambda: around(
+            lq.layers.QuantSeparableConv2D(
+                2,
+                3,
+                input_quantizer=CoupledStep(1),
+                depthwise_quantizer=ScaledSign(),
+                pointwise_quantizer=ScaledSign(),
+                name="bad",
+            )
+        ),
+        "'bad' is a QuantSeparableConv2D",
+    ),
     "channels first": (
         lambda: around(binary("QuantConv2D", 2, 3, data_format="channels_first")),
         "'bad' has its channels first",

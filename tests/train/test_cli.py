@@ -87,7 +87,7 @@ def test_an_unwritable_folder(tmp_path, capsys, monkeypatch):
 def test_a_full_disk_is_noticed_before_training(tmp_path, capsys, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2**30, 2**30 - 2**20, 2**20))
-    monkeypatch.setattr(stages, "_train", lambda *args: pytest.fail("it trained"))
+    monkeypatch.setattr(stages, "train_stage", lambda *args: pytest.fail("it trained"))
     assert main(arguments(tmp_path / "run")) == 2
     assert "has 1 MB free, but the run may write" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -127,7 +127,7 @@ def test_interrupted_by_hand(tmp_path, capsys, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "_train", interrupt)
+    monkeypatch.setattr(stages, "train_stage", interrupt)
     assert main(arguments(tmp_path / "run")) == 130
     assert "The same command continues" in capsys.readouterr().err
 
