@@ -87,6 +87,13 @@ class Deployment:
         return keras.Model(self.graph.inputs, flat[0] if len(flat) == 1 else keras.layers.Concatenate()(flat))
 
     def count_flips(self, images: Any, probed: np.ndarray) -> dict[str, tuple[int, int]]:
+        """`flips_by_image` summed over the images: (flipped, total) for each reader, by name."""
+        return {
+            name: (int(flipped.sum()), total * len(flipped))
+            for name, (flipped, total) in self.flips_by_image(images, probed).items()
+        }
+
+    def flips_by_image(self, images: Any, probed: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
         """Counts the activations on which something that ran `probes()` and the binary model in Keras differ.
 
         In floating point a value within rounding of its threshold may fall on either side.
@@ -96,20 +103,21 @@ class Deployment:
             probed: what `probes()` computed for them, (batch, activations).
 
         Returns:
-            (flipped, total) for each reader, by name.
+            For each reader, by name in the order of the graph: how many flipped, int (batch,), and of how many in
+            one image.
         """
         model = keras.Model(self.binary.inputs, [reader.activation for reader in self.readers])
         activations = model(images, training=False)
-        flips: dict[str, tuple[int, int]] = {}
+        flips: dict[str, tuple[np.ndarray, int]] = {}
         start = 0
         for reader, x in zip(self.readers, tf.nest.flatten(activations), strict=True):
             x = np.asarray(x if reader.step is None else reader.step(x))
             size = x[0].size
             by_copy = probed[:, start : start + size].reshape(*x.shape[:-1], reader.copies, -1) < 0
             start += size
-            flipped = np.sum(np.swapaxes(by_copy, -1, -2).reshape(x.shape) != (x >= 0.5))
-            other_flipped, other_total = flips.get(reader.name, (0, 0))
-            flips[reader.name] = (other_flipped + int(flipped), other_total + x.size)
+            differ = np.swapaxes(by_copy, -1, -2).reshape(x.shape) != (x >= 0.5)
+            other, other_size = flips.get(reader.name, (0, 0))
+            flips[reader.name] = (other + differ.reshape(len(x), -1).sum(axis=-1), other_size + size)
         return flips
 
 

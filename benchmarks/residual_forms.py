@@ -138,7 +138,7 @@ def _convert(run: RunFolder, form: str, samples: int) -> Path:
     deployment = deploy(_load(run, form))
     file = convert_lce(deployment.graph)
     images = data.load(config["dataset"], tuple(config["image_size"]), config["data_dir"]).test.take(samples)
-    verification = verify(deployment, file, images.batch(64).as_numpy_iterator(), min_agreement=0.99)
+    verification = verify(deployment, file, images.batch(64).as_numpy_iterator())
     if verification.problems:
         raise SystemExit(f"{run.model(form)}: {'; '.join(verification.problems)}")
     path = run.path / f"{form}.tflite"

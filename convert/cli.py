@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--min-agreement",
         type=float,
-        default=0.9995,
+        default=0.99,
         help="share of images whose arg max must agree (default: %(default)s)",
     )
     parser.add_argument(

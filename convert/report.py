@@ -40,7 +40,7 @@ def as_text(path: str, size: int, cost: Cost, verification: Verification, peers:
         lines.append(f"  accuracy     {v.accuracy:.2%} (Keras: {v.keras_accuracy:.2%})")
     if v.flips:
         counts = ", ".join(f"{name} {flipped}/{total}" for name, (flipped, total) in v.flips.items())
-        lines.append(f"  flipped activations, {v.traced} images: {counts}")
+        lines.append(f"  flipped activations, {v.traced} images ({v.clean} without any): {counts}")
     for index, flips in v.disagreements.items():
         counts = ", ".join(f"{name} {flipped}" for name, (flipped, _) in flips.items() if flipped)
         lines.append(f"  image {index}: another arg max; activations that flipped: {counts or 'none'}")

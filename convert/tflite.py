@@ -12,11 +12,11 @@ import numpy as np
 
 from bduo_tf._keras import keras, tf
 
-__all__ = ["convert_float32", "convert_int8", "convert_lce"]
+__all__ = ["convert_float32", "convert_int8", "convert_lce", "quiet"]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps the converters' own chatter, partly written by C++ to file descriptor 2, off the terminal."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -37,7 +37,7 @@ def convert_lce(graph: keras.Model) -> bytes:
     """The file of a deployment graph, written by Larq Compute Engine's converter."""
     import larq_compute_engine as lce
 
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         # lce.convert_keras_model saves all that training would need, four fifths of its time: benchmarks/conversion.py.
         graph.export(folder)
         return lce.convert_saved_model(folder)
@@ -45,7 +45,7 @@ def convert_lce(graph: keras.Model) -> bytes:
 
 def convert_float32(model: keras.Model) -> bytes:
     """The float32 file of a model."""
-    with _quiet():
+    with quiet():
         return tf.lite.TFLiteConverter.from_keras_model(model).convert()
 
 
@@ -60,5 +60,5 @@ def convert_int8(model: keras.Model, images: Iterable[np.ndarray]) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image[None]] for image in images)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with _quiet():
+    with quiet():
         return converter.convert()

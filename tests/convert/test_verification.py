@@ -5,7 +5,7 @@ import pytest
 
 from bduo_tf.deployment import deploy
 from convert.tflite import convert_lce
-from convert.verification import verify
+from convert.verification import _unexplained, verify
 from tests.convert.models import decoupled
 
 
@@ -56,7 +56,7 @@ def test_another_models_file_fails_and_says_where(deployment):
     result = verify(deployment, other, batches())
     assert result.agreeing < 40
     assert any("the arg max agrees on" in problem for problem in result.problems)
-    assert any("the logits of the median image differ" in problem for problem in result.problems)
+    assert any("on an image on which no activation flipped" in problem for problem in result.problems)
     # The graph of this model is traced, and its activations did not flip: the file is not this graph.
     assert any("although no activation flipped" in problem for problem in result.problems)
     assert set(result.disagreements) == {
@@ -72,6 +72,26 @@ def test_a_changed_threshold_is_traced_to_its_layer(deployment):
     flips = deployment.count_flips(*(lambda x: (x, np.asarray(changed.probes()(x))))(next(batches())[0]))
     assert flips["conv2"][0] == flips["conv3"][0] == 0
     assert flips["conv4"][0] > 100
+    result = verify(changed, convert_lce(changed.graph), batches())
+    problem, *_ = [p for p in result.problems if "more than rounding explains" in p]
+    assert "activations of layer conv4 flipped" in problem
+    assert result.clean == 0
+
+
+@pytest.mark.parametrize(
+    ("flips", "named"),
+    [
+        ({"a": (0, 1000), "b": (3, 1000)}, None),  # rare ties
+        ({"a": (0, 1000), "b": (4, 1000)}, "b"),
+        ({"a": (10, 100_000), "b": (90, 100_000), "c": (900, 100_000)}, None),  # a float stream carries them on
+        ({"a": (10, 100_000), "b": (90, 100_000), "c": (1000, 100_000)}, "c"),
+        ({"a": (5100, 100_000)}, "a"),
+    ],
+)
+def test_flips_beyond_rounding_are_a_failure(flips, named):
+    problems = _unexplained(flips)
+    assert len(problems) == (named is not None)
+    assert all(f"of layer {named} flipped" in problem for problem in problems)
 
 
 def test_nothing_to_compare_is_a_failure(deployment, file):

@@ -1,0 +1,117 @@
+"""What every network of the paper costs in every form: weights, multiply-accumulates, file size, latency in LCE.
+
+    python -m benchmarks.networks                                 all of them
+    python -m benchmarks.networks vgg7 --widths                   and decoupled in other widths than the paper's
+
+Prints a table in Markdown. ImageNet's 224x224x3 and 1000 classes; VGG-7: CIFAR-10's 32x32x3 and 10. Weights are
+untrained: nothing here depends on them.
+"""
+
+import argparse
+import importlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bduo_tf import decouple, networks, to_lce_graph
+from bduo_tf._keras import keras
+from benchmarks.latency import Latency, measure, processor, runner
+from benchmarks.tables import markdown
+from convert.inspection import Cost, cost
+from convert.tflite import convert_float32, convert_lce
+
+__all__ = ["forms", "main"]
+
+# The names in bduo_tf.networks are those of the functions.
+vgg7, alexnet, resnet18 = (importlib.import_module(f"bduo_tf.networks.{n}") for n in ("vgg7", "alexnet", "resnet18"))
+_BASELINES = {
+    "vgg7": vgg7.BASELINE_WIDTHS,
+    "alexnet": alexnet.BASELINE_WIDTHS,
+    "resnet18": resnet18.BASELINE_WIDTHS,
+    "resnet18_block": resnet18.BASELINE_WIDTHS,
+}
+
+
+def forms(network: str, widths: bool = False) -> dict[str, keras.Model]:
+    """The forms of a network by name; with `widths`, decoupled networks of `duo_widths` instead."""
+    build = networks.NETWORKS[network]
+    if widths:
+        models = {}
+        for multiple in (1, 32):
+            chosen = networks.duo_widths(build, _BASELINES[network], multiple_of=multiple)
+            name = f"multiple of {multiple}: {', '.join(map(str, chosen))}"
+            models[name] = decouple(build(form="coupled", widths=chosen))
+        return models
+    # Where dropout stands between an activation and its convolution, the count of MACs would miss the activation.
+    coupled = build(form="coupled", **({"dropout": 0.0} if network == "alexnet" else {}))
+    return {
+        "float": build(form="float"),
+        "binary baseline": build(form="baseline"),
+        "coupled": coupled,
+        "decoupled": decouple(coupled),
+    }
+
+
+def _row(name: str, model: keras.Model, folder: Path) -> tuple[Cost, int | None, Path | None]:
+    """Cost, bytes of the file to deploy and the file; a coupled network is not deployed."""
+    if name == "coupled":
+        return cost(model), None, None
+    graph = model if name == "float" else to_lce_graph(model)
+    content = convert_float32(graph) if name == "float" else convert_lce(graph)
+    file = folder / f"{len(list(folder.iterdir()))}.tflite"
+    file.write_bytes(content)
+    return cost(graph), len(content), file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.networks", description="Weights, MACs, file size and latency of the networks."
+    )
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(_BASELINES)} (default: all)")
+    parser.add_argument(
+        "--widths", action="store_true", help="decoupled networks of duo_widths, multiples of 1 and 32, instead"
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="inferences to time of each file (default: 20)")
+    args = parser.parse_args(argv)
+    if args.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if unknown := set(args.networks) - set(_BASELINES):
+        parser.error(f"unknown network {', '.join(unknown)}; known: {', '.join(_BASELINES)}")
+
+    rows = [["network", "form", "weights", "1-bit MACs", "2-bit MACs", "32-bit MACs", "file, bytes", "ms", "ratio"]]
+    for network in args.networks or _BASELINES:
+        with tempfile.TemporaryDirectory() as folder:
+            models = forms(network, args.widths)
+            found = {name: _row(name, model, Path(folder)) for name, model in models.items()}
+            runs: dict[str, Callable[[], object]] = {n: runner(f)[1] for n, (_, _, f) in found.items() if f}
+            latencies = measure(runs, args.rounds)
+        first = next(iter(latencies.values())).median
+        for name, (costs, size, _) in found.items():
+            macs = [_millions(costs.macs.get(bits, 0)) for bits in (1, 2, 32)]
+            latency = latencies.get(name)
+            rows.append(
+                [network, name, f"{costs.weights:,}", *macs, f"{size:,}" if size else "-", *_times(latency, first)]
+            )
+            print(f"{network}, {name}: done", file=sys.stderr)
+    print(markdown(rows))
+    print(
+        f"\nms: median of {args.rounds} inferences, batch 1, one thread, the files of a network taking turns; ratio: "
+        f"to the network's first. Float networks on LiteRT's XNNPACK, others in LCE's interpreter. {processor()}, "
+        f"{time.strftime('%Y-%m-%d')}."
+    )
+    return 0
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f}M" if count else "-"
+
+
+def _times(latency: Latency | None, first: float) -> list[str]:
+    return ["-", "-"] if latency is None else [f"{latency.median:.1f}", f"{latency.median / first:.2f}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
