@@ -8,6 +8,7 @@ command continues when it is repeated.
 """
 
 import argparse
+import dataclasses
 import functools
 import sys
 import time
@@ -28,7 +29,6 @@ from convert.verification import verify
 from train.cli import main as train
 from train.cli import parse
 from train.run_folder import RunFolder
-from train.settings import Stage
 from train.stages import be_deterministic, train_stage
 
 __all__ = ["main", "stream_doubled"]
@@ -118,7 +118,7 @@ def _train(arguments: list[str], folder: Path, seeds: int) -> list[RunFolder]:
         settings, run = parse(argv)
         be_deterministic(seed)
         dataset = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir)
-        stage = Stage("stream_doubled", settings.recipe.fine_tune_epochs, settings.recipe.fine_tune_learning_rate)
+        stage = dataclasses.replace(settings.stages[-1], name="stream_doubled")
         train_stage(settings, stage, dataset, run, functools.partial(_doubled, run))
         runs.append(run)
     return runs

@@ -190,10 +190,10 @@ def _parser() -> argparse.ArgumentParser:
 def _epilog() -> str:
     lines = ["recipes:"]
     for (network, dataset), recipe in RECIPES.items():
-        decay = f"x0.1 at {recipe.drops}" if recipe.drops else "cosine"
+        decay = "in steps" if recipe.drops else "cosine"
         lines.append(
             f"  {network:<14} {dataset or '(any other)':<14} {recipe.epochs} + {recipe.fine_tune_epochs} epochs, batch "
             f"{recipe.batch_size}, {recipe.optimizer} {recipe.learning_rate:g} / {recipe.fine_tune_learning_rate:g} "
-            f"{decay}, width {recipe.width:g}"
+            f"{decay}, {'x'.join(map(str, recipe.image_size))}, width {recipe.width:g}"
         )
     return "\n".join([*lines, "", "example:", "  python -m train vgg7 --dataset digits --run runs/digits"])

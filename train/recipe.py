@@ -21,6 +21,7 @@ class Recipe:
         fine_tune_learning_rate: at the start of fine-tuning. This rate decides whether BinaryDuo wins:
             with Adam 1e-3 does, 1e-4 hardly moves binary weights.
         drops: fractions of a stage after which the rate is multiplied by 0.1; empty means cosine decay to 0.
+        fine_tune_drops: the same of the fine-tuning; None: those of the first stage.
         weight_decay: decoupled, of kernels only.
         augmentation: a key of `data.AUGMENTATIONS`.
         levels: binary activations coupled into one.
@@ -38,6 +39,7 @@ class Recipe:
     learning_rate: float = 1e-3
     fine_tune_learning_rate: float = 1e-3
     drops: tuple[float, ...] = ()
+    fine_tune_drops: tuple[float, ...] | None = None
     weight_decay: float = 0.0
     augmentation: str = "none"
     levels: int = 2

@@ -16,11 +16,12 @@ SCHEMES = ("duo", "baseline", "float")
 
 @dataclass(frozen=True)
 class Stage:
-    """One `model.fit`: `name` is that of its file, `name`.keras."""
+    """One `model.fit`: `name` is that of its file, `name`.keras; `drops` as in `Recipe`."""
 
     name: str
     epochs: int
     learning_rate: float
+    drops: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ class Settings:
         """What is trained, in order."""
         r = self.recipe
         if self.scheme == "duo":
+            drops = r.drops if r.fine_tune_drops is None else r.fine_tune_drops
             return (
-                Stage("coupled", r.epochs, r.learning_rate),
-                Stage("fine_tuned", r.fine_tune_epochs, r.fine_tune_learning_rate),
+                Stage("coupled", r.epochs, r.learning_rate, r.drops),
+                Stage("fine_tuned", r.fine_tune_epochs, r.fine_tune_learning_rate, drops),
             )
-        return (Stage(self.scheme, r.epochs + r.fine_tune_epochs, r.learning_rate),)
+        return (Stage(self.scheme, r.epochs + r.fine_tune_epochs, r.learning_rate, r.drops),)
 
     @property
     def final(self) -> str:

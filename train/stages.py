@@ -46,13 +46,13 @@ def run_stages(settings: Settings, dataset: data.Dataset, run: RunFolder) -> dic
     return metrics
 
 
-def optimizer(recipe: Recipe, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer with its schedule over `steps` steps."""
-    schedule: Any = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    if recipe.drops:
+def optimizer(recipe: Recipe, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer with the stage's schedule over `steps` steps."""
+    schedule: Any = keras.optimizers.schedules.CosineDecay(stage.learning_rate, steps)
+    if stage.drops:
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [round(steps * fraction) for fraction in recipe.drops],
-            [learning_rate * 0.1**i for i in range(len(recipe.drops) + 1)],
+            [round(steps * fraction) for fraction in stage.drops],
+            [stage.learning_rate * 0.1**i for i in range(len(stage.drops) + 1)],
         )
     decay = recipe.weight_decay or None
     if recipe.optimizer == "sgd":
@@ -89,7 +89,7 @@ def train_stage(
     keras.utils.set_random_seed(settings.seed)
     model = start()
     steps = data.steps_per_epoch(dataset, recipe.batch_size)
-    _compile(model, optimizer(recipe, stage.learning_rate, steps * stage.epochs))
+    _compile(model, optimizer(recipe, stage, steps * stage.epochs))
     done = saved_epochs(run, stage.name)
     run.trim_epochs(stage.name, done)
     print(f"\n{stage.name}: {stage.epochs} epochs of {steps} steps" + (f", resumed after epoch {done}" if done else ""))

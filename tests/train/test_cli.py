@@ -14,7 +14,7 @@ from tests.train.runs import arguments
 from train import cli, stages
 from train.cli import main
 from train.recipes import RECIPES, find
-from train.settings import NETWORKS
+from train.settings import NETWORKS, Settings
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_full_disk_is_noticed_before_training(tmp_path, capsys, monkeypatch):
 def test_a_folder_of_another_run_is_refused(more, message, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
-    settings, _ = cli._settings(cli._parser().parse_args(arguments(run)))
+    settings, _ = cli.parse(arguments(run))
     (run / "config.json").write_text(json.dumps(settings.options()))
     assert main(arguments(run, *more)) == 2
     assert message.format(run=run) in capsys.readouterr().err
@@ -145,7 +145,7 @@ def test_one_stage_schemes(scheme, tmp_path, capsys):
 
 def test_options_override_the_recipe(tmp_path):
     given = ["--levels", "3", "--no-per-channel", "--float-weights", "--fine-tune-learning-rate", "0.5"]
-    settings, _ = cli._settings(cli._parser().parse_args(arguments(tmp_path, *given)))
+    settings, _ = cli.parse(arguments(tmp_path, *given))
     recipe = settings.recipe
     assert (recipe.levels, recipe.per_channel, recipe.float_weights) == (3, False, True)
     assert (recipe.fine_tune_learning_rate, recipe.image_size) == (0.5, (16, 16))
@@ -171,7 +171,18 @@ def test_train_never_imports_convert():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_a_drop_schedule_multiplies_by_a_tenth():
-    optimizer = stages.optimizer(find("vgg7", "cifar10"), 0.1, 100)
-    rates = [float(optimizer._learning_rate(step)) for step in (0, 60, 61, 80, 81, 99)]
-    np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5)
+@pytest.mark.parametrize(
+    ("network", "dataset", "stage", "steps", "expected"),
+    [
+        ("vgg7", "cifar10", 0, (0, 60, 61, 80, 81, 99), [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]),
+        ("vgg7", "cifar10", 1, (0, 60, 61, 99), [0.01, 0.01, 0.001, 0.0001]),
+        ("resnet18", "imagenet2012", 0, (58, 59, 99), [0.1, 0.01, 0.0001]),
+        ("resnet18", "imagenet2012", 1, (50, 51, 75, 76, 99), [0.01, 0.001, 0.001, 0.0001, 0.00001]),
+    ],
+)
+def test_a_drop_schedule_multiplies_by_a_tenth(network, dataset, stage, steps, expected):
+    recipe = find(network, dataset)
+    settings = Settings(network, dataset, None, "duo", 0, 0.0, recipe)
+    optimizer = stages.optimizer(recipe, settings.stages[stage], 100)
+    rates = [float(optimizer._learning_rate(step)) for step in steps]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)

@@ -1,7 +1,16 @@
 """The recipes, one file each, and the table that finds one."""
 
 from train.recipe import Recipe
-from train.recipes import alexnet, resnet18, vgg7, vgg7_cifar10, vgg7_digits, vgg7_fashion_mnist
+from train.recipes import (
+    alexnet,
+    alexnet_imagenet,
+    resnet18,
+    resnet18_imagenet,
+    vgg7,
+    vgg7_cifar10,
+    vgg7_digits,
+    vgg7_fashion_mnist,
+)
 
 __all__ = ["RECIPES", "find"]
 
@@ -10,7 +19,10 @@ RECIPES: dict[tuple[str, str | None], Recipe] = {
     ("vgg7", "fashion_mnist"): vgg7_fashion_mnist.RECIPE,
     ("vgg7", "cifar10"): vgg7_cifar10.RECIPE,
     ("vgg7", None): vgg7.RECIPE,
+    ("alexnet", "imagenet2012"): alexnet_imagenet.RECIPE,
     ("alexnet", None): alexnet.RECIPE,
+    ("resnet18", "imagenet2012"): resnet18_imagenet.RECIPE,
+    ("resnet18_block", "imagenet2012"): resnet18_imagenet.RECIPE,
     ("resnet18", None): resnet18.RECIPE,
     ("resnet18_block", None): resnet18.RECIPE,
 }
