@@ -1,0 +1,34 @@
+// A pool of threads that one interpreter owns; the caller's thread works too.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace bduo {
+
+class ThreadPool {
+ public:
+  // threads < 1 means 1, at most 256. A pool that cannot start all its threads has fewer, threads() says how many.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const;
+
+  // Calls task(index, thread) for every index in 0..count-1, thread in 0..threads()-1 being who runs it; returns when all are
+  // done. Tasks are taken in order, each by the next idle thread. Not reentrant: one run at a time for a pool.
+  template <class Task>
+  void run(int64_t count, const Task& task) {
+    run_raw(count, [](const void* context, int64_t index, int thread) { (*static_cast<const Task*>(context))(index, thread); }, &task);
+  }
+
+ private:
+  using RawTask = void (*)(const void* context, int64_t index, int thread);
+  void run_raw(int64_t count, RawTask task, const void* context);
+
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace bduo
