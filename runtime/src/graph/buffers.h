@@ -1,0 +1,34 @@
+// Memory of the tensors inside a partition: few buffers, used again once what they hold was read for the last time.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+namespace bduo {
+
+class Buffers {
+ public:
+  // Reserves a buffer of at least `bytes` for one tensor and returns its number.
+  size_t take(int64_t bytes);
+  // The tensor in it is no longer needed.
+  void release(size_t buffer);
+  // Gets the memory that was reserved; false if there is not enough.
+  bool allocate();
+  void* data(size_t buffer) const { return memory_[buffer].get(); }
+  int64_t bytes() const;
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  struct Slot {
+    int64_t bytes;
+    bool used;
+  };
+  std::vector<Slot> slots_;
+  std::vector<std::unique_ptr<void, Free>> memory_;
+};
+
+}  // namespace bduo
