@@ -60,7 +60,7 @@ std::string mismatch(const std::string& what) {
 std::string check_host(TfLiteContext* context) {
   if (!plausible(context)) return mismatch("context");
   if (!context->GetExecutionPlan || !context->ReportError || !context->GetNodeAndRegistration ||
-      !context->ReplaceNodeSubsetsWithDelegateKernels || !context->ResizeTensorExplicit || !context->PreviewDelegatePartitioning) {
+      !context->ReplaceNodeSubsetsWithDelegateKernels || !context->ResizeTensor || !context->PreviewDelegatePartitioning) {
     return mismatch("a function is missing");
   }
   if (context->tensors_size > kMaxArray || (context->tensors_size > 0 && !plausible(context->tensors))) return mismatch("tensors");

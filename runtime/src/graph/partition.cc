@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <set>
 
 namespace bduo {
@@ -107,9 +108,12 @@ std::string Partition::prepare_steps(TfLiteContext* context) {
   }
   for (int id : outputs_) {
     const auto& dims = dims_[id];
-    if (context->ResizeTensorExplicit(context, &context->tensors[id], static_cast<int>(dims.size()), dims.data()) != kTfLiteOk) {
-      return "the host cannot give an output its shape";
-    }
+    // The host frees it, with free().
+    auto* size = static_cast<TfLiteIntArray*>(std::malloc(sizeof(TfLiteIntArray) + dims.size() * sizeof(int)));
+    if (!size) return "there is not enough memory";
+    size->size = static_cast<int>(dims.size());
+    std::copy(dims.begin(), dims.end(), size->data);
+    if (context->ResizeTensor(context, &context->tensors[id], size) != kTfLiteOk) return "the host cannot give an output its shape";
   }
   return "";
 }
