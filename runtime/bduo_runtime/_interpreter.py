@@ -1,0 +1,125 @@
+"""A thin interpreter: LiteRT's, with the delegate loaded."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import interpreter as litert
+
+from bduo_runtime._library import delegate_path
+
+__all__ = ["Interpreter", "ModelError"]
+
+
+class ModelError(ValueError):
+    """A file that is no TFLite model, or one that cannot be run; the message is one line."""
+
+
+class Interpreter:
+    """Runs a .tflite file: LCE's operators by this package's delegate, all others by LiteRT.
+
+    ```python
+    interpreter = bduo_runtime.Interpreter("model.tflite", num_threads=2)
+    logits = interpreter.predict(images)  # (batch, height, width, channels), any batch
+    ```
+
+    Args:
+        path: the file, or its content as bytes.
+        num_threads: of the delegate and of LiteRT, at least 1.
+        report: a file to append a line of JSON to for each step of the delegate, when the interpreter goes; what
+            `python -m bduo_runtime bench` prints comes from there. Steps are timed only with it.
+
+    Attributes:
+        litert: LiteRT's interpreter, its tensors allocated, for everything that `predict` does not offer.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ModelError: it is not a TFLite model or cannot be run.
+        ValueError: num_threads is less than 1.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | bytes, num_threads: int = 1, *, report: str | None = None) -> None:
+        if num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, not {num_threads}")
+        name = "the model" if isinstance(path, bytes) else os.fspath(path)
+        content = path if isinstance(path, bytes) else Path(path).read_bytes()
+        if content[4:8] != b"TFL3":
+            raise ModelError(f"{name} is not a TFLite model")
+        options = {"num_threads": num_threads}
+        if report is not None:
+            options["report"] = report
+        delegate = litert.load_delegate(delegate_path(), options)
+        try:
+            self.litert = litert.Interpreter(
+                model_content=content, num_threads=num_threads, experimental_delegates=[delegate]
+            )
+            self.litert.allocate_tensors()
+        except (ValueError, RuntimeError) as e:
+            raise ModelError(f"{name}: {_one_line(e)}") from None
+        self._inputs = self.litert.get_input_details()
+        self._outputs = self.litert.get_output_details()
+
+    @property
+    def input_shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each input as the file has it, the batch first."""
+        return [tuple(d["shape"].tolist()) for d in self._inputs]
+
+    @property
+    def input_types(self) -> list[np.dtype]:
+        """The type of each input."""
+        return [np.dtype(d["dtype"]) for d in self._inputs]
+
+    def predict(self, batch: Any) -> Any:
+        """Runs the model on a batch of any size.
+
+        Args:
+            batch: array (batch, ...) of the input's shape and type, or a list of such, one an input. The model's own
+                batch (mostly 1) is run as often as needed.
+
+        Returns:
+            Array (batch, ...) or, of a model of several outputs, a list of such.
+
+        Raises:
+            ValueError: the shape or type is not the model's.
+        """
+        several = isinstance(batch, (list, tuple)) and len(self._inputs) > 1
+        arrays = [np.asarray(a) for a in batch] if several else [np.asarray(batch)]
+        self._check(arrays)
+        size = arrays[0].shape[0]
+        step = self.input_shapes[0][0]
+        parts = [self._run([a[i : i + step] for a in arrays], step) for i in range(0, size, step)]
+        outputs = []
+        for i, detail in enumerate(self._outputs):
+            empty = np.empty((0, *detail["shape"][1:]), detail["dtype"])
+            outputs.append(np.concatenate([empty, *(part[i] for part in parts)])[:size])
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def _check(self, arrays: list[np.ndarray]) -> None:
+        if len(arrays) != len(self._inputs):
+            raise ValueError(f"the model has {len(self._inputs)} inputs, not {len(arrays)}")
+        for array, detail, shape in zip(arrays, self._inputs, self.input_shapes, strict=True):
+            if array.ndim != len(shape) or array.shape[1:] != shape[1:]:
+                wanted = ", ".join(["batch", *map(str, shape[1:])])
+                raise ValueError(f"input {detail['name']!r} must have the shape ({wanted}), not {array.shape}")
+            if array.dtype != detail["dtype"]:
+                raise ValueError(f"input {detail['name']!r} must be {np.dtype(detail['dtype'])}, not {array.dtype}")
+            if array.shape[0] != arrays[0].shape[0]:
+                raise ValueError("all inputs must have the same batch")
+
+    def _run(self, arrays: list[np.ndarray], step: int) -> list[np.ndarray]:
+        for array, detail in zip(arrays, self._inputs, strict=True):
+            if len(array) < step:  # the last part: filled up, what comes of that is cut off
+                array = np.concatenate([array, np.zeros((step - len(array), *array.shape[1:]), array.dtype)])
+            self.litert.set_tensor(detail["index"], np.ascontiguousarray(array))
+        try:
+            self.litert.invoke()
+        except (ValueError, RuntimeError) as e:
+            raise ModelError(_one_line(e)) from None
+        return [self.litert.get_tensor(detail["index"]) for detail in self._outputs]
+
+
+def _one_line(error: Exception) -> str:
+    """The first thing that went wrong: LiteRT strings the messages of all that failed after it together."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].split("Encountered unresolved custom op")[0] or lines[0]
