@@ -1,0 +1,92 @@
+"""The same outputs as LCE's own interpreter, on random graphs of all operators: bits and integers exactly."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bduo_runtime
+
+FORMS = (
+    "plain", "scaled", "activated", "chained", "pooled", "bit_pooled", "thresholds", "pooled_thresholds",
+    "float_thresholds", "residual", "residual_thresholds", "read_twice", "signs", "grouped",
+)  # fmt: skip
+SHAPES = [(7, 9, 5), (8, 8, 16), (12, 7, 33), (9, 9, 32), (10, 11, 3), (8, 13, 40)]
+SEEDS = range(len(SHAPES))
+ISAS = ("portable", "popcnt", "avx2")
+
+
+def images(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(batch, *shape)).astype(np.float32)
+
+
+def assert_same(ours: list[np.ndarray], theirs: list[np.ndarray], names: tuple[str, ...]) -> None:
+    for y, wanted, name in zip(ours, theirs, names, strict=True):
+        assert y.shape == wanted.shape, name
+        # One bit wrong somewhere changes a sum by 2 times its scale, far more than this.
+        np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_graphs(converted, lce_outputs, seed):
+    path = converted(FORMS, seed, SHAPES[seed])
+    x = images(SHAPES[seed], seed=seed)
+    assert_same(bduo_runtime.Interpreter(path).predict(x), lce_outputs(path, x), FORMS)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_convolutions_are_exact(converted, lce_outputs, seed):
+    names = ("plain", "scaled", "activated")
+    path = converted(names, seed, SHAPES[seed])
+    x = images(SHAPES[seed], seed=seed)
+    for y, wanted, name in zip(bduo_runtime.Interpreter(path).predict(x), lce_outputs(path, x), names, strict=True):
+        np.testing.assert_array_equal(y, wanted, err_msg=name)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_each_instruction_set(converted, lce_outputs, tmp_path, isa):
+    path = converted(FORMS, 1, SHAPES[1])
+    x = images(SHAPES[1])
+    np.save(tmp_path / "x.npy", x)
+    program = (
+        "import sys, numpy as np, bduo_runtime\n"
+        "ys = bduo_runtime.Interpreter(sys.argv[1]).predict(np.load(sys.argv[2]))\n"
+        "np.savez(sys.argv[3], *ys)\n"
+    )
+    run_python(program, path, tmp_path / "x.npy", tmp_path / "y.npz", BDUO_RUNTIME_ISA=isa)
+    with np.load(tmp_path / "y.npz") as ys:
+        assert_same([ys[f"arr_{i}"] for i in range(len(FORMS))], lce_outputs(path, x), FORMS)
+
+
+def run_python(program: str, *args: Path, **variables: str) -> None:
+    subprocess.run([sys.executable, "-c", program, *map(str, args)], check=True, env={**os.environ, **variables})
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads(converted, threads):
+    path = converted(FORMS, 2, SHAPES[2])
+    x = images(SHAPES[2])
+    one = bduo_runtime.Interpreter(path).predict(x)
+    several = bduo_runtime.Interpreter(path, num_threads=threads).predict(x)
+    for y, wanted in zip(several, one, strict=True):
+        np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("forms", [("scaled", "chained"), ("pooled", "bit_pooled"), ("thresholds", "residual_thresholds"), ("signs",)])
+@pytest.mark.parametrize("io", ["float32", "int8"])
+def test_int8(converted, lce_outputs, forms, io):
+    import tensorflow as tf
+
+    types = {"inference_input_type": tf.int8, "inference_output_type": tf.int8} if io == "int8" else {}
+    path = converted(forms, 3, (8, 8, 16), experimental_default_int8_range=(-3.0, 3.0), **types)
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 127, (1, 8, 8, 16), np.int8) if io == "int8" else images((8, 8, 16))
+    ours = bduo_runtime.Interpreter(path).predict(x)
+    for y, wanted in zip(ours if isinstance(ours, list) else [ours], lce_outputs(path, x), strict=True):
+        if io == "int8":
+            np.testing.assert_array_equal(y, wanted)
+        else:
+            np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-6)
