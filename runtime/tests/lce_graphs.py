@@ -172,19 +172,8 @@ def grouped(rng: np.random.Generator, x: Tensor) -> Tensor:
     return norm(rng, conv(rng, norm(rng, y), padding="one", groups=2, filters=int(rng.choice([2, 32, 64]))))
 
 
-FORMS: list[Form] = [
-    plain,
-    scaled,
-    activated,
-    chained,
-    pooled,
-    bit_pooled,
-    thresholds,
-    pooled_thresholds,
-    float_thresholds,
-    residual,
-    residual_thresholds,
-    read_twice,
-    signs,
-    grouped,
-]
+def classifier(rng: np.random.Generator, x: Tensor) -> Tensor:
+    """Three classes."""
+    y = keras.layers.Conv2D(16, 3)(x)
+    y = norm(rng, conv(rng, compared(rng, y), padding="one"))
+    return keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(y))

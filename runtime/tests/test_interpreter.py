@@ -1,0 +1,183 @@
+"""Interpreter: batches, errors, threads; and the delegate in LiteRT's own interpreter: resizing, allocating again."""
+
+import concurrent.futures
+import ctypes
+import subprocess
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter as LiteRT
+from ai_edge_litert.interpreter import load_delegate
+
+import bduo_runtime
+
+FORMS = ("thresholds", "pooled_thresholds", "residual_thresholds")
+SHAPE = (8, 8, 16)
+
+
+@pytest.fixture(scope="module")
+def model(converted):
+    return converted(FORMS, 5, SHAPE)
+
+
+def images(batch, shape=SHAPE, seed=0):
+    return np.random.default_rng(seed).normal(size=(batch, *shape)).astype(np.float32)
+
+
+def assert_equal(ours, wanted):
+    for y, w in zip(ours, wanted, strict=True):
+        np.testing.assert_allclose(y, w, rtol=1e-6, atol=1e-5)
+
+
+def test_batches_of_any_size(model):
+    interpreter = bduo_runtime.Interpreter(model)
+    x = images(5)
+    whole = interpreter.predict(x)
+    single = [interpreter.predict(x[i : i + 1]) for i in range(5)]
+    assert_equal(whole, [np.concatenate(parts) for parts in zip(*single, strict=True)])
+    assert [y.shape for y in interpreter.predict(x[:0])] == [(0, *y.shape[1:]) for y in whole]
+
+
+def test_batch_of_the_file(converted):
+    """A model whose own batch is 4 runs batches that are no multiple of it."""
+    path = converted(("scaled",), 0, SHAPE)
+    interpreter = bduo_runtime.Interpreter(path)
+    x = images(6)
+    wanted = interpreter.predict(x)
+    interpreter.litert.resize_tensor_input(interpreter.litert.get_input_details()[0]["index"], (4, *SHAPE))
+    interpreter.litert.allocate_tensors()
+    interpreter._inputs = interpreter.litert.get_input_details()
+    np.testing.assert_array_equal(interpreter.predict(x), wanted)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (np.zeros((1, 8, 8, 15), np.float32), r"must have the shape \(batch, 8, 8, 16\), not \(1, 8, 8, 15\)"),
+        (np.zeros((8, 8, 16), np.float32), r"must have the shape"),
+        (np.zeros((1, 8, 8, 16)), "must be float32, not float64"),
+        (np.zeros((1, 8, 8, 16), np.uint8), "must be float32, not uint8"),
+    ],
+)
+def test_wrong_input(model, batch, message):
+    with pytest.raises(ValueError, match=message):
+        bduo_runtime.Interpreter(model).predict(batch)
+
+
+def test_wrong_threads(model):
+    with pytest.raises(ValueError, match="num_threads must be at least 1, not 0"):
+        bduo_runtime.Interpreter(model, num_threads=0)
+
+
+def test_no_model(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        bduo_runtime.Interpreter(tmp_path / "none.tflite")
+    with pytest.raises(bduo_runtime.ModelError, match="is not a TFLite model"):
+        bduo_runtime.Interpreter(b"no model at all")
+
+
+def test_content_instead_of_path(model):
+    x = images(1)
+    assert_equal(bduo_runtime.Interpreter(model.read_bytes()).predict(x), bduo_runtime.Interpreter(model).predict(x))
+
+
+def test_library_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("BDUO_RUNTIME_LIBRARY", str(tmp_path / "none.so"))
+    with pytest.raises(FileNotFoundError, match=r"pip install \./runtime"):
+        bduo_runtime.delegate_path()
+
+
+def test_interpreters_in_threads(model):
+    x = images(4)
+    wanted = bduo_runtime.Interpreter(model).predict(x)
+
+    def work(seed):
+        interpreter = bduo_runtime.Interpreter(model, num_threads=1 + seed % 2)
+        return [interpreter.predict(x) for _ in range(5)]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for outputs in pool.map(work, range(8)):
+            for output in outputs:
+                assert_equal(output, wanted)
+
+
+def litert(path, options=None):
+    return LiteRT(str(path), experimental_delegates=[load_delegate(bduo_runtime.delegate_path(), options or {})])
+
+
+def outputs_of(interpreter, x):
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
+def test_resizing(model):
+    interpreter = litert(model)
+    index = interpreter.get_input_details()[0]["index"]
+    for batch in (3, 1, 4, 4, 2):
+        x = images(batch, seed=batch)
+        interpreter.resize_tensor_input(index, x.shape)
+        interpreter.allocate_tensors()
+        assert_equal(outputs_of(interpreter, x), bduo_runtime.Interpreter(model).predict(x))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_resizing_height_and_width(converted, lce_outputs, form):
+    wide = converted((form,), 6, (11, 9, 16))
+    interpreter = litert(converted((form,), 6, SHAPE))
+    x = images(1, (11, 9, 16))
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], x.shape)
+    interpreter.allocate_tensors()
+    assert_equal(outputs_of(interpreter, x), lce_outputs(wide, x))
+
+
+def test_resizing_to_what_cannot_be(model):
+    interpreter = litert(model)
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], (1, 8, 8, 17))
+    with pytest.raises(RuntimeError):
+        interpreter.allocate_tensors()
+    x = images(1)
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], x.shape)
+    interpreter.allocate_tensors()
+    assert_equal(outputs_of(interpreter, x), bduo_runtime.Interpreter(model).predict(x))
+
+
+def test_allocating_again(model):
+    interpreter = litert(model)
+    for seed in range(3):
+        interpreter.allocate_tensors()
+        x = images(1, seed=seed)
+        assert_equal(outputs_of(interpreter, x), bduo_runtime.Interpreter(model).predict(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": 2}, "no option threads; there are num_threads and report"),
+        ({"num_threads": "many"}, "num_threads must be a number from 1 to 256, not many"),
+        ({"num_threads": 0}, "num_threads must be a number from 1 to 256, not 0"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        load_delegate(bduo_runtime.delegate_path(), options)
+
+
+def test_model_without_binary_operators(tmp_path):
+    import tensorflow as tf
+    import tf_keras as keras
+
+    x = keras.Input((4, 4, 3))
+    model = keras.Model(x, keras.layers.Conv2D(2, 3)(x))
+    content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    x = images(2, (4, 4, 3))
+    np.testing.assert_allclose(bduo_runtime.Interpreter(content).predict(x), model(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_exported_symbols():
+    """The two by which a host finds a delegate, and no others."""
+    path = bduo_runtime.delegate_path()
+    listed = subprocess.run(["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[-1] for line in listed.splitlines() if line.split()[-2] in "TDBVWiu"}
+    assert names == {"tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"}
+    ctypes.CDLL(path)
