@@ -1,0 +1,155 @@
+// What follows a bit GEMM, and bits from numbers, for AVX2. Compiled with -mavx2: nothing here may run without it.
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/kernels.h"
+
+namespace bduo::kernels {
+namespace {
+
+inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+// Lanes below n: all ones.
+inline __m256i first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+struct Scaling {
+  __m256i clamp_min, clamp_max;
+  __m128i shift;
+
+  __m256 operator()(__m256i x, __m256 multiplier, __m256 bias) const {
+    x = _mm256_max_epi32(_mm256_min_epi32(_mm256_sll_epi32(x, shift), clamp_max), clamp_min);
+    return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(x), multiplier), bias);
+  }
+};
+
+void scale(const int32_t* x, int64_t n, int shift, int32_t clamp_min, int32_t clamp_max, const float* multiplier, const float* bias,
+           const float* residual, float* y) {
+  const Scaling scaling = {_mm256_set1_epi32(clamp_min), _mm256_set1_epi32(clamp_max), _mm_cvtsi32_si128(shift)};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m256 value = scaling(load(x + i), _mm256_loadu_ps(multiplier + i), _mm256_loadu_ps(bias + i));
+    if (residual != nullptr) value = _mm256_add_ps(value, _mm256_loadu_ps(residual + i));
+    _mm256_storeu_ps(y + i, value);
+  }
+  if (i == n) return;
+  const __m256i lanes = first_lanes(n - i);
+  __m256 value = scaling(_mm256_maskload_epi32(x + i, lanes), _mm256_maskload_ps(multiplier + i, lanes), _mm256_maskload_ps(bias + i, lanes));
+  if (residual != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(residual + i, lanes));
+  _mm256_maskstore_ps(y + i, lanes, value);
+}
+
+// Half away from zero, of values within +-128: truncated, and one more where the rest is at least a half.
+inline __m256i round_saturated(__m256 y) {
+  y = _mm256_max_ps(_mm256_min_ps(y, _mm256_set1_ps(127.0f)), _mm256_set1_ps(-128.0f));
+  const __m256 sign = _mm256_and_ps(y, _mm256_set1_ps(-0.0f));
+  const __m256 whole = _mm256_round_ps(y, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+  const __m256 rest = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(y, whole));
+  const __m256 away = _mm256_and_ps(_mm256_cmp_ps(rest, _mm256_set1_ps(0.5f), _CMP_GE_OQ), _mm256_or_ps(sign, _mm256_set1_ps(1.0f)));
+  return _mm256_cvttps_epi32(_mm256_add_ps(whole, away));
+}
+
+inline void store_int8(__m256i x, int8_t* y) {
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(y), _mm_packs_epi16(words, words));
+}
+
+void scale_int8(const int32_t* x, int64_t n, int shift, int32_t clamp_min, int32_t clamp_max, const float* multiplier, const float* bias,
+                int8_t* y) {
+  const Scaling scaling = {_mm256_set1_epi32(clamp_min), _mm256_set1_epi32(clamp_max), _mm_cvtsi32_si128(shift)};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    store_int8(round_saturated(scaling(load(x + i), _mm256_loadu_ps(multiplier + i), _mm256_loadu_ps(bias + i))), y + i);
+  }
+  if (i == n) return;
+  const __m256i lanes = first_lanes(n - i);
+  int8_t last[8];
+  store_int8(round_saturated(scaling(_mm256_maskload_epi32(x + i, lanes), _mm256_maskload_ps(multiplier + i, lanes),
+                                     _mm256_maskload_ps(bias + i, lanes))),
+             last);
+  std::memcpy(y + i, last, static_cast<size_t>(n - i));
+}
+
+void minimum(const int32_t* const* rows, int64_t count, int64_t n, int32_t* out) {
+  for (int64_t i = 0; i < n; i += 8) {
+    __m256i least = load(rows[0] + i);
+    for (int64_t row = 1; row < count; ++row) least = _mm256_min_epi32(least, load(rows[row] + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), least);
+  }
+}
+
+// Four comparisons of 8 lanes of 32 bits to 32 bits in order.
+inline uint32_t bits_of(__m256i a, __m256i b, __m256i c, __m256i d) {
+  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  // packs works in halves of a register
+  return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permutevar8x32_epi32(bytes, order)));
+}
+
+inline uint8_t bits_of(__m256i a) { return static_cast<uint8_t>(_mm256_movemask_ps(_mm256_castsi256_ps(a))); }
+
+inline __m256i greater(const int32_t* x, const int32_t* threshold) { return _mm256_cmpgt_epi32(load(x), load(threshold)); }
+
+void compare(const int32_t* x, int64_t n, const int32_t* threshold, const uint8_t* inverted, uint8_t* bits) {
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    uint32_t invert;
+    std::memcpy(&invert, inverted + i / 8, 4);
+    const uint32_t word = invert ^ bits_of(greater(x + i, threshold + i), greater(x + i + 8, threshold + i + 8),
+                                           greater(x + i + 16, threshold + i + 16), greater(x + i + 24, threshold + i + 24));
+    std::memcpy(bits + i / 8, &word, 4);
+  }
+  for (; i < n; i += 8) bits[i / 8] = static_cast<uint8_t>(bits_of(greater(x + i, threshold + i)) ^ inverted[i / 8]);
+}
+
+inline __m256i negative(__m256 x) { return _mm256_castps_si256(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ)); }
+
+void float_signs(const float* x, int64_t n, uint8_t* bits) {
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    const uint32_t word = bits_of(negative(_mm256_loadu_ps(x + i)), negative(_mm256_loadu_ps(x + i + 8)),
+                                  negative(_mm256_loadu_ps(x + i + 16)), negative(_mm256_loadu_ps(x + i + 24)));
+    std::memcpy(bits + i / 8, &word, 4);
+  }
+  for (; i + 8 <= n; i += 8) bits[i / 8] = bits_of(negative(_mm256_loadu_ps(x + i)));
+  if (i < n) bits[i / 8] = bits_of(negative(_mm256_maskload_ps(x + i, first_lanes(n - i))));
+}
+
+void int8_signs(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) {
+  const __m256i zero = _mm256_set1_epi8(zero_point);
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    const uint32_t word = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpgt_epi8(zero, load(x + i))));
+    std::memcpy(bits + i / 8, &word, 4);
+  }
+  if (i == n) return;
+  int8_t last[32];
+  std::memset(last, zero_point, sizeof(last));
+  std::memcpy(last, x + i, static_cast<size_t>(n - i));
+  const uint32_t word = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpgt_epi8(zero, load(last))));
+  std::memcpy(bits + i / 8, &word, static_cast<size_t>((n - i + 7) / 8));
+}
+
+// Eight of float_below: a sign bit of 1 in `flip`'s lanes turns the comparison round by negating both sides.
+inline __m256i below(__m256 x, __m256 threshold, uint8_t greater_bits) {
+  const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i chosen = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(greater_bits), bit), bit);
+  const __m256 flip = _mm256_and_ps(_mm256_castsi256_ps(chosen), _mm256_set1_ps(-0.0f));
+  return _mm256_castps_si256(_mm256_cmp_ps(_mm256_xor_ps(x, flip), _mm256_xor_ps(threshold, flip), _CMP_LT_OQ));
+}
+
+void float_below(const float* x, int64_t n, const float* threshold, const uint8_t* greater_bits, uint8_t* bits) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) bits[i / 8] = bits_of(below(_mm256_loadu_ps(x + i), _mm256_loadu_ps(threshold + i), greater_bits[i / 8]));
+  if (i == n) return;
+  const __m256i lanes = first_lanes(n - i);
+  const __m256i result = below(_mm256_maskload_ps(x + i, lanes), _mm256_maskload_ps(threshold + i, lanes), greater_bits[i / 8]);
+  bits[i / 8] = bits_of(_mm256_and_si256(result, lanes));
+}
+
+}  // namespace
+
+const Stages avx2_stages = {Isa::kAvx2, scale, scale_int8, minimum, compare, float_signs, int8_signs, float_below};
+
+}  // namespace bduo::kernels

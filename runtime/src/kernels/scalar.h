@@ -1,0 +1,61 @@
+// The bit GEMM over 64-bit words, once for every way to count bits. Included by one file an instruction set.
+#pragma once
+
+#include <cstring>
+
+#include "kernels/kernels.h"
+
+namespace bduo::kernels::scalar {
+
+template <class Word>
+inline Word load(const uint8_t* p) {
+  Word word;
+  std::memcpy(&word, p, sizeof(word));
+  return word;
+}
+
+inline void expand(const uint8_t* bits, int64_t bit_stride, int64_t pixels, int64_t bytes, uint8_t* out, int64_t out_stride) {
+  for (int64_t i = 0; i < pixels; ++i) std::memcpy(out + i * out_stride, bits + i * bit_stride, static_cast<size_t>(bytes));
+}
+
+// Words of 4 bytes of K, the block's outputs of each word side by side.
+inline void pack(const uint8_t* rows, int64_t k_bytes, uint8_t* out) {
+  for (int64_t k = 0; k < k_bytes; k += 4) {
+    for (int32_t lane = 0; lane < kBlock; ++lane, out += 4) std::memcpy(out, rows + lane * k_bytes + k, 4);
+  }
+}
+
+// Popcount has `int operator()(uint64_t)`. Two words of K are counted together.
+template <class Popcount>
+inline void gemm(const GemmCall& call) {
+  constexpr int kLanes = 8;  // sums in registers
+  const Popcount popcount;
+  for (int64_t p = 0; p < call.patch_count; ++p) {
+    for (int32_t r = 0; r < call.blocks; ++r) {
+      for (int32_t first = 0; first < kBlock; first += kLanes) {
+        const uint8_t* w = call.weights + r * call.block_stride + first * 4;
+        int32_t* sums = call.sums + p * call.sum_stride + r * kBlock + first;
+        int32_t sum[kLanes] = {};
+        for (int64_t i = 0; i < call.run_count; ++i) {
+          const uint8_t* a = call.patches[p] + call.runs[i].offset;
+          int32_t left = call.runs[i].bytes;
+          for (; left >= 8; left -= 8, a += 8, w += 2 * 4 * kBlock) {
+            const uint64_t lo = load<uint32_t>(a), hi = load<uint32_t>(a + 4);
+            for (int lane = 0; lane < kLanes; ++lane) {
+              const uint64_t wlo = load<uint32_t>(w + lane * 4), whi = load<uint32_t>(w + 4 * kBlock + lane * 4);
+              sum[lane] += popcount((lo ^ wlo) | (hi ^ whi) << 32);
+            }
+          }
+          if (left > 0) {
+            const uint64_t lo = load<uint32_t>(a);
+            for (int lane = 0; lane < kLanes; ++lane) sum[lane] += popcount(lo ^ load<uint32_t>(w + lane * 4));
+            w += 4 * kBlock;
+          }
+        }
+        for (int lane = 0; lane < kLanes; ++lane) sums[lane] = call.accumulate ? sums[lane] + sum[lane] : sum[lane];
+      }
+    }
+  }
+}
+
+}  // namespace bduo::kernels::scalar
