@@ -94,7 +94,7 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t first_block) {
   for (const Run* run = call.runs; run != call.runs + call.run_count; ++run) {
     const uint8_t* patches[kPatches];
 #pragma GCC unroll 8
-    for (int p = 0; p < kPatches; ++p) patches[p] = call.patches[first_patch + p] + run->offset;
+    for (int p = 0; p < kPatches; ++p) patches[p] = call.patches[first_patch + p] + call.patch_offset + run->offset;
     for (int64_t k = 0; k < run->bytes; ++k, weights += kBlock) {
       __m256i nibbles[kBlocks];
 #pragma GCC unroll 8

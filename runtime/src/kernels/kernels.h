@@ -22,6 +22,7 @@ struct Run {
 struct GemmCall {
   const uint8_t* const* patches;  // where each patch begins in the expanded activations
   int64_t patch_count;
+  int64_t patch_offset;  // bytes added to each of them
   const Run* runs;
   int64_t run_count;        // together at most kSpanBytes bytes of K, the last one flushes
   const uint8_t* weights;   // of the first block, packed, at the first run's place in K

@@ -37,7 +37,7 @@ inline void gemm(const GemmCall& call) {
         int32_t* sums = call.sums + p * call.sum_stride + r * kBlock + first;
         int32_t sum[kLanes] = {};
         for (int64_t i = 0; i < call.run_count; ++i) {
-          const uint8_t* a = call.patches[p] + call.runs[i].offset;
+          const uint8_t* a = call.patches[p] + call.patch_offset + call.runs[i].offset;
           int32_t left = call.runs[i].bytes;
           for (; left >= 8; left -= 8, a += 8, w += 2 * 4 * kBlock) {
             const uint64_t lo = load<uint32_t>(a), hi = load<uint32_t>(a + 4);
