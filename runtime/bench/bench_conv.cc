@@ -1,0 +1,209 @@
+// Multiply-adds a nanosecond of every kernel, side by side in one run: as bare GEMMs and as whole convolutions, with the limits of the core.
+//
+//   bench_conv [threads]
+//
+// Limits are measured here too, in the same run: the clock by a chain of additions, then how many vpshufb and how many additions of
+// bytes the core starts in a cycle. A table look-up is one of each for 128 multiply-adds.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <vector>
+
+#include "conv/binary_conv.h"
+#include "kernels/kernels.h"
+
+namespace bduo {
+namespace {
+
+double now() { return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Median nanoseconds of a call, the calls of all candidates interleaved so that all see the same machine.
+std::vector<double> medians(const std::vector<std::function<void()>>& candidates) {
+  constexpr int kRounds = 15;
+  constexpr double kRoundNanoseconds = 2e6;
+  std::vector<int> repeats;
+  for (const auto& call : candidates) {
+    call();
+    const double start = now();
+    call();
+    repeats.push_back(static_cast<int>(std::max(1.0, kRoundNanoseconds / std::max(now() - start, 1.0))));
+  }
+  std::vector<std::vector<double>> times(candidates.size());
+  for (int round = 0; round < kRounds; ++round) {
+    for (size_t i = 0; i < candidates.size(); ++i) {
+      const double start = now();
+      for (int j = 0; j < repeats[i]; ++j) candidates[i]();
+      times[i].push_back((now() - start) / repeats[i]);
+    }
+  }
+  std::vector<double> result;
+  for (auto& t : times) {
+    std::sort(t.begin(), t.end());
+    result.push_back(t[t.size() / 2]);
+  }
+  return result;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define BDUO_REPEAT8(x) x x x x x x x x
+void additions(long n) { asm volatile("1:\n" BDUO_REPEAT8("add $1, %%rax\n") "dec %0\njnz 1b" : "+r"(n) : : "rax"); }
+void shuffles(long n) {
+  asm volatile(
+      "1:\n vpshufb %%ymm1,%%ymm0,%%ymm2\n vpshufb %%ymm1,%%ymm0,%%ymm3\n vpshufb %%ymm1,%%ymm0,%%ymm4\n vpshufb %%ymm1,%%ymm0,%%ymm5\n"
+      "vpshufb %%ymm1,%%ymm0,%%ymm6\n vpshufb %%ymm1,%%ymm0,%%ymm7\n vpshufb %%ymm1,%%ymm0,%%ymm8\n vpshufb %%ymm1,%%ymm0,%%ymm9\n"
+      "dec %0\n jnz 1b\n vzeroupper" : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+}
+void lookups(long n) {  // four shuffles and four additions of bytes
+  asm volatile(
+      "1:\n vpshufb %%ymm1,%%ymm0,%%ymm2\n vpaddb %%ymm1,%%ymm0,%%ymm3\n vpshufb %%ymm1,%%ymm0,%%ymm4\n vpaddb %%ymm1,%%ymm0,%%ymm5\n"
+      "vpshufb %%ymm1,%%ymm0,%%ymm6\n vpaddb %%ymm1,%%ymm0,%%ymm7\n vpshufb %%ymm1,%%ymm0,%%ymm8\n vpaddb %%ymm1,%%ymm0,%%ymm9\n"
+      "dec %0\n jnz 1b\n vzeroupper" : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+}
+
+void print_limits() {
+  constexpr long kLoops = 20000;
+  if (cpu_isa() < Isa::kAvx2) return;
+  const std::vector<double> ns = medians({[] { additions(kLoops); }, [] { shuffles(kLoops); }, [] { lookups(kLoops); }});
+  const double cycle = ns[0] / (8 * kLoops);
+  std::printf("clock %.2f GHz; a cycle starts %.2f vpshufb, or %.2f vpshufb with as many vpaddb\n", 1 / cycle, 8 * kLoops / ns[1] * cycle,
+              4 * kLoops / ns[2] * cycle);
+  std::printf("roof of the table look-up: %.0f multiply-adds a nanosecond\n\n", 4 * kLoops / ns[2] * 128);
+}
+#else
+void print_limits() {}
+#endif
+
+std::vector<const BitGemm*> kernels_here() {
+  int count;
+  const BitGemm* const* list = bit_gemms(&count);
+  std::vector<const BitGemm*> result;
+  for (int i = 0; i < count; ++i) {
+    if (list[i]->isa <= cpu_isa()) result.push_back(list[i]);
+  }
+  return result;
+}
+
+void print_row(const char* name, double macs, const std::vector<double>& ns) {
+  std::printf("%-34s", name);
+  for (double t : ns) std::printf(" %9.1f", macs / t);
+  std::printf("   %8.1f us\n", ns[0] / 1e3);
+}
+
+void bench_gemms(const std::vector<const BitGemm*>& kernels) {
+  struct Size {
+    int64_t patches, outputs, bits;
+  };
+  for (const Size& size : {Size{192, 64, 576}, Size{192, 64, 864}, Size{192, 192, 1728}, Size{192, 384, 3456}, Size{49, 512, 4608},
+                           Size{1, 512, 4608}, Size{1, 352, 2880}, Size{192, 256, 64}}) {
+    const int64_t bytes = size.bits / 8, blocks = (size.outputs + kBlock - 1) / kBlock;
+    std::vector<std::function<void()>> calls;
+    for (const BitGemm* kernel : kernels) {
+      std::vector<Run> runs;
+      for (int64_t k = 0; k < bytes;) {
+        const int64_t take = std::min<int64_t>(bytes - k, kernel->flush_bytes);
+        runs.push_back({static_cast<int32_t>(k * kernel->expansion), static_cast<int32_t>(take), 1});
+        k += take;
+      }
+      const int64_t patch_bytes = bytes * kernel->expansion;
+      std::vector<uint8_t> bits(static_cast<size_t>(size.patches * bytes)), input(static_cast<size_t>(size.patches * patch_bytes + kExpandSlack));
+      std::vector<uint8_t> weights(static_cast<size_t>(blocks * kBlock * bytes));
+      for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint8_t>(i * 37 + i / 251);
+      for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<uint8_t>(i * 59 + i / 257);
+      kernel->expand(bits.data(), bytes, size.patches, bytes, input.data(), patch_bytes);
+      calls.push_back([=, runs = std::move(runs), input = std::move(input), weights = std::move(weights),
+                       sums = std::vector<int32_t>(static_cast<size_t>(size.patches * 4 * kBlock))]() mutable {
+        std::vector<const uint8_t*> patches;
+        for (int64_t p = 0; p < size.patches; ++p) patches.push_back(input.data() + p * patch_bytes);
+        for (int64_t block = 0; block < blocks; block += size.patches == 1 ? 4 : 2) {  // chunks, as convolutions take them
+          kernel->gemm({patches.data(), size.patches, 0, runs.data(), static_cast<int64_t>(runs.size()), weights.data() + block * kBlock * bytes,
+                        bytes * kBlock, static_cast<int32_t>(std::min<int64_t>(size.patches == 1 ? 4 : 2, blocks - block)), sums.data(),
+                        4 * kBlock, false});
+        }
+      });
+    }
+    char name[80];
+    std::snprintf(name, sizeof(name), "gemm %lld x %lld x %lld", static_cast<long long>(size.patches), static_cast<long long>(size.outputs),
+                  static_cast<long long>(size.bits));
+    print_row(name, static_cast<double>(size.patches * size.outputs * size.bits), medians(calls));
+  }
+}
+
+struct Layer {
+  const char* name;
+  int32_t size, channels, copies, kernel, stride, outputs;
+  bool valid, pooled, bits;
+};
+
+// The layers with quantized activations, decoupled: the input has two copies of each channel.
+const Layer kLayers[] = {
+    {"vgg7 conv2 + pool, to bits", 32, 45, 2, 3, 1, 45, false, true, true},
+    {"vgg7 conv3 + pool, to bits", 16, 45, 2, 3, 1, 90, false, true, true},
+    {"vgg7 conv4 + pool, to bits", 8, 90, 2, 3, 1, 90, false, true, true},
+    {"vgg7 conv5, to bits", 4, 90, 2, 4, 1, 336, true, false, true},
+    {"vgg7 conv6, to floats", 1, 336, 2, 1, 1, 512, true, false, false},
+    {"resnet18 stage 1, to floats", 56, 64, 2, 3, 1, 64, false, false, false},
+    {"resnet18 stage 2 first, to floats", 56, 64, 2, 3, 2, 90, false, false, false},
+    {"resnet18 stage 2, to floats", 28, 90, 2, 3, 1, 90, false, false, false},
+    {"resnet18 stage 3, to floats", 14, 180, 2, 3, 1, 180, false, false, false},
+    {"resnet18 stage 4, to floats", 7, 360, 2, 3, 1, 360, false, false, false},
+    {"resnet18 last, to floats", 7, 360, 2, 3, 1, 512, false, false, false},
+    {"256 channels 14x14, to bits", 14, 256, 1, 3, 1, 256, false, false, true},
+    {"512 channels 7x7, to bits", 7, 512, 1, 3, 1, 512, false, false, true},
+};
+
+void bench_layers(const std::vector<const BitGemm*>& kernels, ThreadPool& pool) {
+  for (const Layer& layer : kLayers) {
+    ConvShape s;
+    s.input_height = s.input_width = layer.size;
+    s.channels_in = layer.channels * layer.copies, s.channels_out = layer.outputs;
+    s.window.height = s.window.width = layer.kernel, s.window.stride_height = s.window.stride_width = layer.stride;
+    slide(layer.size, layer.kernel, layer.stride, 1, !layer.valid, &s.output_height, &s.window.pad_top);
+    slide(layer.size, layer.kernel, layer.stride, 1, !layer.valid, &s.output_width, &s.window.pad_left);
+    const ChannelLayout layout = ChannelLayout::copied(layer.copies, layer.channels);
+    std::vector<int32_t> filter(static_cast<size_t>(s.channels_out * layer.kernel * layer.kernel * ((s.channels_in + 31) / 32)));
+    for (size_t i = 0; i < filter.size(); ++i) filter[i] = static_cast<int32_t>(i * 2654435761u);
+    FloatStage floats{Activation::kNone, std::vector<float>(static_cast<size_t>(s.channels_out), 1.0f),
+                      std::vector<float>(static_cast<size_t>(s.channels_out), 1.0f)};
+    CompareStage compare;
+    compare.copies = 2;
+    compare.threshold.resize(static_cast<size_t>(2 * s.channels_out));
+    compare.pooled = layer.pooled;
+    compare.pool.input_height = s.output_height, compare.pool.input_width = s.output_width;
+    compare.pool.window.height = compare.pool.window.width = compare.pool.window.stride_height = compare.pool.window.stride_width = 2;
+    compare.pool.output_height = s.output_height / 2, compare.pool.output_width = s.output_width / 2;
+
+    std::vector<BinaryConv> convs(kernels.size());
+    std::vector<std::function<void()>> calls;
+    std::vector<int32_t> input, output;
+    for (size_t i = 0; i < kernels.size(); ++i) {
+      const int64_t words = static_cast<int64_t>(filter.size());
+      const std::string error = layer.bits ? convs[i].prepare(s, layout, filter.data(), words, compare, pool.threads(), kernels[i]->name)
+                                           : convs[i].prepare(s, layout, filter.data(), words, floats, pool.threads(), kernels[i]->name);
+      if (!error.empty()) {
+        std::printf("%s: %s\n", layer.name, error.c_str());
+        return;
+      }
+      input.resize(static_cast<size_t>(convs[i].input_bytes() / 4), 0x5a5a5a5a);
+      output.resize(static_cast<size_t>(convs[i].output_bytes() / 4));
+      calls.push_back([&, i] { convs[i].run(input.data(), output.data(), pool); });
+    }
+    print_row(layer.name, static_cast<double>(s.macs()), medians(calls));
+  }
+}
+
+}  // namespace
+}  // namespace bduo
+
+int main(int argc, char** argv) {
+  using namespace bduo;
+  ThreadPool pool(argc > 1 ? std::atoi(argv[1]) : 1);
+  print_limits();
+  const std::vector<const BitGemm*> kernels = kernels_here();
+  std::printf("multiply-adds a nanosecond; %d threads for convolutions; the time is the first kernel's\n%-34s", pool.threads(), "");
+  for (const BitGemm* kernel : kernels) std::printf(" %9s", kernel->name);
+  std::printf("\n");
+  bench_gemms(kernels);
+  bench_layers(kernels, pool);
+}
