@@ -10,12 +10,18 @@ TESTS := -n auto --dist loadfile
 
 .PHONY: setup demo test test-slow lint check clean
 
-setup: $(VENV)/ready
+setup: $(VENV)/ready $(VENV)/runtime
 
 $(VENV)/ready: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else "Python 3.10, 3.11 or 3.12 is needed, this is %d.%d: make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	touch $@
+
+# The runtime is C++: installed again whenever its sources change.
+$(VENV)/runtime: $(VENV)/ready $(shell find runtime/src runtime/bduo_runtime -name '*.cc' -o -name '*.h' -o -name '*.py') runtime/CMakeLists.txt runtime/pyproject.toml
+	@command -v $${CXX:-c++} > /dev/null || { echo "A C++ compiler is needed (Debian: apt-get install g++; or CXX=...)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./runtime
 	touch $@
 
 demo: setup
@@ -37,4 +43,4 @@ lint: setup
 check: lint test test-slow
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runtime/build

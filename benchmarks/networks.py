@@ -1,4 +1,4 @@
-"""What every network of the paper costs in every form: weights, multiply-accumulates, file size, latency in LCE.
+"""What every network of the paper costs in every form: weights, multiply-accumulates, file size, latency.
 
     python -m benchmarks.networks                                 all of them
     python -m benchmarks.networks vgg7 --widths                   and decoupled in other widths than the paper's
@@ -12,12 +12,12 @@ import importlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bduo_tf import decouple, networks, to_lce_graph
 from bduo_tf._keras import keras
-from benchmarks.latency import Latency, measure, processor, runner
+from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import markdown
 from convert.inspection import Cost, cost
 from convert.tflite import convert_float32, convert_lce
@@ -81,25 +81,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(args.networks) - set(_BASELINES):
         parser.error(f"unknown network {', '.join(unknown)}; known: {', '.join(_BASELINES)}")
 
-    rows = [["network", "form", "weights", "1-bit MACs", "2-bit MACs", "32-bit MACs", "file, bytes", "ms", "ratio"]]
+    macs_heads = ["1-bit MACs", "2-bit MACs", "32-bit MACs"]
+    rows = [["network", "form", "weights", *macs_heads, "file, bytes", "ms", "ratio", "LCE, ms"]]
     for network in args.networks or _BASELINES:
         with tempfile.TemporaryDirectory() as folder:
             models = forms(network, args.widths)
             found = {name: _row(name, model, Path(folder)) for name, model in models.items()}
-            runs: dict[str, Callable[[], object]] = {n: runner(f)[1] for n, (_, _, f) in found.items() if f}
+            runs = {(n, engine): run for n, (_, _, f) in found.items() if f for engine, run in runners(f).items()}
             latencies = measure(runs, args.rounds)
         first = next(iter(latencies.values())).median
         for name, (costs, size, _) in found.items():
             macs = [_millions(costs.macs.get(bits, 0)) for bits in (1, 2, 32)]
-            latency = latencies.get(name)
+            times = {engine: latency for (n, engine), latency in latencies.items() if n == name}
             rows.append(
-                [network, name, f"{costs.weights:,}", *macs, f"{size:,}" if size else "-", *_times(latency, first)]
+                [network, name, f"{costs.weights:,}", *macs, f"{size:,}" if size else "-", *_times(times, first)]
             )
             print(f"{network}, {name}: done", file=sys.stderr)
     print(markdown(rows))
     print(
         f"\nms: median of {args.rounds} inferences, batch 1, one thread, the files of a network taking turns; ratio: "
-        f"to the network's first. Float networks on LiteRT's XNNPACK, others in LCE's interpreter. {processor()}, "
+        f"to the network's first. Float networks on LiteRT's XNNPACK, others in bduo_runtime, and at last in LCE's own "
+        f"interpreter. {processor()}, "
         f"{time.strftime('%Y-%m-%d')}."
     )
     return 0
@@ -109,8 +111,13 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:.1f}M" if count else "-"
 
 
-def _times(latency: Latency | None, first: float) -> list[str]:
-    return ["-", "-"] if latency is None else [f"{latency.median:.1f}", f"{latency.median / first:.2f}"]
+def _times(latencies: dict[str, Latency], first: float) -> list[str]:
+    """Of a file in its interpreters: milliseconds in the first, their ratio to `first`, milliseconds in LCE."""
+    if not latencies:
+        return ["-", "-", "-"]
+    best = next(iter(latencies.values())).median
+    lce = f"{latencies['LCE'].median:.1f}" if "LCE" in latencies else "-"
+    return [f"{best:.2f}", f"{best / first:.2f}", lce]
 
 
 if __name__ == "__main__":

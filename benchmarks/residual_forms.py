@@ -21,7 +21,7 @@ import data
 from bduo_tf._keras import keras
 from bduo_tf.deployment import deploy
 from bduo_tf.quantizers import CoupledStep
-from benchmarks.latency import measure, processor, runner
+from benchmarks.latency import measure, processor, runners
 from benchmarks.tables import table
 from convert.inspection import float_elements, operators
 from convert.tflite import convert_lce
@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     runs = _train(args.training, args.folder, args.seeds)
     files = {form: _convert(runs[0], form, args.samples) for form in FORMS}
-    latencies = measure({form: runner(file)[1] for form, file in files.items()}, args.rounds)
+    latencies = measure({form: runners(file)["LCE"] for form, file in files.items()}, args.rounds)
     metrics = [run.read("metrics.json") for run in runs]
 
     def accuracy(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.latency import Latency, measure, processor, runner
+from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import table
 
 __all__ = ["main"]
@@ -29,7 +29,7 @@ _FILES = {"binary": "model", "float32": "model-float32", "int8": "model-int8"}
 def _rows(
     metrics: dict[str, Any],
     conversion: dict[str, Any],
-    latencies: dict[str, tuple[str, Latency]],
+    latencies: dict[tuple[str, str], Latency],
     sizes: dict[str, int],
 ) -> list[list[str]]:
     rows = [
@@ -37,20 +37,22 @@ def _rows(
         for stage, name in _STAGES.items()
         if stage in metrics
     ]
-    verification = conversion["verification"]
-    if verification["accuracy"] is not None:
-        rows.append(["test accuracy", "from the .tflite", f"{verification['accuracy']:.2%}"])
-    rows.append(["arg max as Keras'", "from the .tflite", f"{verification['agreeing']} of {verification['images']}"])
+    for name, verification in conversion["verification"].items():
+        if verification["accuracy"] is not None:
+            rows.append(["test accuracy", f"the .tflite in {name}", f"{verification['accuracy']:.2%}"])
+    for name, verification in conversion["verification"].items():
+        agreeing = f"{verification['agreeing']} of {verification['images']}"
+        rows.append(["arg max as Keras'", f"the .tflite in {name}", agreeing])
     rows.append(["weights", "", f"{conversion['weights']:,}"])
     rows += [["MACs", bits, f"{count:,}"] for bits, count in conversion["macs"].items()]
     rows += [
         ["file size", name, f"{size:,} bytes" + (f", {size / sizes['binary']:.1f} x" if name != "binary" else "")]
         for name, size in sizes.items()
     ]
-    first = latencies["binary"][1].median
+    first = next(iter(latencies.values())).median
     rows += [
         ["latency", f"{name} ({engine})", f"{latency.median:.3f} ms, {latency.median / first:.2f} x"]
-        for name, (engine, latency) in latencies.items()
+        for (name, engine), latency in latencies.items()
     ]
     return rows
 
@@ -72,11 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         files = {name: args.run / f"{stem}.tflite" for name, stem in _FILES.items()}
         files = {name: file for name, file in files.items() if file.is_file()}
-        runners = {name: runner(file) for name, file in files.items()}
+        running = {(name, engine): run for name, file in files.items() for engine, run in runners(file).items()}
     except FileNotFoundError as error:
         parser.error(f"{error.filename} is missing: run python -m train and python -m convert {args.run} --float first")
-    measured = measure({name: run for name, (_, run) in runners.items()}, args.rounds)
-    latencies = {name: (runners[name][0], latency) for name, latency in measured.items()}
+    latencies = measure(running, args.rounds)
     sizes = {name: file.stat().st_size for name, file in files.items()}
     print(table(_rows(metrics, conversion, latencies, sizes)))
     print(f"Latency: median of {args.rounds}, batch 1, one thread, {processor()}, {time.strftime('%Y-%m-%d')}.")

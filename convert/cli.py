@@ -21,7 +21,7 @@ from convert.inspection import cost
 from convert.peers import float_peer, peer_files
 from convert.source import Source, open_source
 from convert.tflite import convert_lce
-from convert.verification import verify
+from convert.verification import interpreters, verify
 
 __all__ = ["main"]
 
@@ -106,8 +106,19 @@ def _convert(args: argparse.Namespace) -> int:
         raise ConversionError(str(error)) from error
     print(f"Converting {source.path} ...", flush=True)
     file = convert_lce(deployment.graph)
-    verification = verify(deployment, file, batches, total=total, min_agreement=args.min_agreement)
-    verified = not verification.problems
+    verifications = {}
+    for name, interpreter in interpreters().items():
+        verifications[name] = verify(
+            deployment,
+            file,
+            batches,
+            total=total,
+            min_agreement=args.min_agreement,
+            interpreter=interpreter,
+            title=f"Verify ({name})",
+        )
+        batches, _, _ = _inputs(args, source, model)
+    verified = not any(v.problems for v in verifications.values())
 
     files = {output: file} if verified else {}
     peers: dict[str, bytes] = {}
@@ -123,13 +134,13 @@ def _convert(args: argparse.Namespace) -> int:
         "bytes": len(file),
         **model_cost.as_json(),
         "verified_on": inputs,
-        "verification": verification.as_json(),
+        "verification": {name: v.as_json() for name, v in verifications.items()},
         "peers": {name: {"bytes": size, "trained": False} for name, size in sizes.items()},
     }
     files[output.with_suffix(".json")] = report.as_json(summary).encode()
     for path, content in files.items():
         _write(path, content)
-    print(report.as_text(str(output), len(file), model_cost, verification, sizes, inputs))
+    print(report.as_text(str(output), len(file), model_cost, verifications, sizes, inputs))
     if not verified:
         print(f"error: verification failed, {output} was not written.", file=sys.stderr)
     return 0 if verified else 1

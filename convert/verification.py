@@ -1,8 +1,9 @@
-"""Does the file compute what the model computes? LCE's own interpreter against Keras."""
+"""Does the file compute what the model computes? LCE's own interpreter, and bduo_runtime's, against Keras."""
 
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -12,11 +13,36 @@ from bduo_tf.deployment import Deployment
 from convert.inspection import expected_operators, operators
 from convert.tflite import convert_lce
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Interpreter", "Verification", "interpreters", "lce_interpreter", "verify"]
 
 # How many images' activations are compared one by one (beyond all images with another arg max).
 _TRACED = 64
 _BATCH = 32
+
+
+class Interpreter(Protocol):
+    """What runs a file: predict(images of shape (batch, height, width, channels)) gives logits (batch, classes)."""
+
+    def predict(self, images: np.ndarray) -> Any: ...
+
+
+def lce_interpreter(file: bytes) -> Interpreter:
+    """LCE's own."""
+    from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
+
+    return LceInterpreter(file)
+
+
+def _runtime_interpreter(file: bytes) -> Interpreter:
+    from bduo_runtime import Interpreter as RuntimeInterpreter
+
+    return RuntimeInterpreter(file)
+
+
+def interpreters() -> Mapping[str, Callable[[bytes], Interpreter]]:
+    """Those to verify with, by name: LCE's, and bduo_runtime's where it is installed."""
+    installed = importlib.util.find_spec("bduo_runtime") is not None
+    return {"LCE": lce_interpreter} | ({"bduo_runtime": _runtime_interpreter} if installed else {})
 
 
 @dataclass
@@ -64,6 +90,8 @@ def verify(
     *,
     total: int | None = None,
     min_agreement: float = 0.99,
+    interpreter: Callable[[bytes], Interpreter] = lce_interpreter,
+    title: str = "Verify",
 ) -> Verification:
     """Runs the file on every image and compares it with the binary model.
 
@@ -83,20 +111,20 @@ def verify(
         batches: (images, labels or None), images of shape (batch, height, width, channels).
         total: number of images, for the progress bar.
         min_agreement: share of images whose arg max must agree.
+        interpreter: makes, of a file's content, what runs it.
+        title: of the progress bar.
     """
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
-
     result = Verification(operators=operators(file))
     result.problems += expected_operators(deployment.graph, result.operators)
 
-    interpreter = Interpreter(file)
+    running = interpreter(file)
     ours, theirs, labels = [], [], []
     to_trace: list[np.ndarray] = []
     disagreeing: dict[int, np.ndarray] = {}
-    with tqdm(total=total, desc="Verify", unit="image", disable=None) as progress:
+    with tqdm(total=total, desc=title, unit="image", disable=None) as progress:
         for images, label in batches:
             expected = np.asarray(_predict(deployment.binary, images))
-            computed = _as_batch(interpreter.predict(images), expected.shape)
+            computed = _as_batch(running.predict(images), expected.shape)
             for i in np.flatnonzero(expected.argmax(-1) != computed.argmax(-1)):
                 disagreeing[result.images + int(i)] = images[i]
             if sum(map(len, to_trace)) < _TRACED:
@@ -116,7 +144,7 @@ def verify(
         truth = np.concatenate(labels)
         result.accuracy = float(np.mean(np.concatenate(theirs).argmax(-1) == truth))
         result.keras_accuracy = float(np.mean(np.concatenate(ours).argmax(-1) == truth))
-    clean = _trace(result, deployment, np.concatenate(to_trace), disagreeing)
+    clean = _trace(result, deployment, interpreter, np.concatenate(to_trace), disagreeing)
     result.clean = int(clean.sum())
     largest = differences[: len(clean)][clean].max(initial=0.0)
     if not largest <= 1e-3 * result.logit_scale:
@@ -142,21 +170,23 @@ def _compare_logits(result: Verification, ours: np.ndarray, theirs: np.ndarray) 
 
 
 def _trace(
-    result: Verification, deployment: Deployment, images: np.ndarray, disagreeing: dict[int, np.ndarray]
+    result: Verification,
+    deployment: Deployment,
+    interpreter: Callable[[bytes], Interpreter],
+    images: np.ndarray,
+    disagreeing: dict[int, np.ndarray],
 ) -> np.ndarray:
-    """Finds the activations that flipped, by running the graph up to them in LCE's interpreter too.
+    """Finds the activations that flipped, by running the graph up to them in the same interpreter too.
 
     Returns:
         For each of `images` whether none did.
     """
     if not deployment.readers:
         return np.ones(len(images), bool)
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
-
-    interpreter = Interpreter(convert_lce(deployment.probes()))
+    running = interpreter(convert_lce(deployment.probes()))
 
     def flips(some: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
-        probed = np.asarray(interpreter.predict(some))
+        probed = np.asarray(running.predict(some))
         return deployment.flips_by_image(some, probed.reshape(len(some), -1))
 
     clean = []

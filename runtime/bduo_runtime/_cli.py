@@ -93,11 +93,13 @@ def _bench(args: argparse.Namespace) -> None:
     # Rounds of about 20 ms, the models taking turns: what disturbs one disturbs the other.
     repeats = [max(1, int(0.02 / _time(interpreter, 3))) for interpreter in interpreters]
     times = np.array([[_time(i, n) for i, n in zip(interpreters, repeats, strict=True)] for _ in range(args.rounds)])
-    print(f"threads {args.threads}, batch {interpreters[0].input_shapes[0][0]}, {args.rounds} rounds; ms for one inference")
+    batch = interpreters[0].input_shapes[0][0]
+    print(f"threads {args.threads}, batch {batch}, {args.rounds} rounds; ms for one inference")
     for model, series in zip(models, times.T * 1e3, strict=True):
         print(f"  median {np.median(series):9.3f}   min {series.min():9.3f}   {model}")
     if args.vs:
-        print(f"  {args.vs} takes {np.median(times[:, 1] / times[:, 0]):.2f} times as long (median of the rounds' ratios)")
+        ratio = np.median(times[:, 1] / times[:, 0])
+        print(f"  {args.vs} takes {ratio:.2f} times as long (median of the rounds' ratios)")
 
     def use(interpreter: Interpreter) -> None:
         _feed(interpreter)
@@ -116,7 +118,8 @@ def _bench(args: argparse.Namespace) -> None:
         print(f"{step.nodes[-1]:8} {step.microseconds:9.1f} {share:6.1%} {speed}  {step.title}{kernel}")
     ours = sum(step.microseconds for step in steps)
     print(f"{'bduo':>8} {ours:9.1f} {ours / total:6.1%}")
-    print(f"{'LiteRT':>8} {max(0.0, total - ours):9.1f} {max(0.0, 1 - ours / total):6.1%}  the operators that are its own")
+    others = max(0.0, total - ours)
+    print(f"{'LiteRT':>8} {others:9.1f} {others / total:6.1%}  the operators that are its own")
 
 
 def _feed(interpreter: Interpreter) -> None:

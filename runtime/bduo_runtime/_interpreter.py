@@ -39,14 +39,16 @@ class Interpreter:
         ValueError: num_threads is less than 1.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | bytes, num_threads: int = 1, *, report: str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str] | bytes, num_threads: int = 1, *, report: str | None = None
+    ) -> None:
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
         name = "the model" if isinstance(path, bytes) else os.fspath(path)
         content = path if isinstance(path, bytes) else Path(path).read_bytes()
         if content[4:8] != b"TFL3":
             raise ModelError(f"{name} is not a TFLite model")
-        options = {"num_threads": num_threads}
+        options: dict[str, int | str] = {"num_threads": num_threads}
         if report is not None:
             options["report"] = report
         delegate = litert.load_delegate(delegate_path(), options)

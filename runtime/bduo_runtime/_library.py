@@ -26,8 +26,8 @@ def delegate_path() -> str:
     if named:
         path = Path(named)
     else:
-        ending = {"darwin": "libbduo_runtime.dylib", "win32": "bduo_runtime.dll"}.get(sys.platform, "libbduo_runtime.so")
-        path = Path(__file__).parent / ending
+        names = {"darwin": "libbduo_runtime.dylib", "win32": "bduo_runtime.dll"}
+        path = Path(__file__).parent / names.get(sys.platform, "libbduo_runtime.so")
     if not path.is_file():
         raise FileNotFoundError(f"the delegate {path} is missing: install the package with `pip install ./runtime`")
     return str(path)

@@ -1,4 +1,4 @@
-"""What the tests share: converted models (kept for the session, and beside pytest's cache between sessions), interpreters."""
+"""What the tests share: converted models (kept beside pytest's cache from run to run), LCE's interpreter."""
 
 import hashlib
 import os
@@ -39,7 +39,7 @@ def converted(pytestconfig: pytest.Config) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def lce_outputs() -> Callable[[Path, np.ndarray], list[np.ndarray]]:
-    """What LCE's own interpreter computes, with its reference convolution, which alone knows groups and all paddings."""
+    """What LCE's own interpreter computes, by its reference convolution: it alone knows groups and all paddings."""
 
     def run(path: Path, x: np.ndarray) -> list[np.ndarray]:
         import larq_compute_engine as lce

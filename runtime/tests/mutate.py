@@ -1,4 +1,4 @@
-"""Loads and runs mutated copies of a model: `python mutate.py model.tflite seed count`. A crash is the caller's to notice."""
+"""Runs mutated copies of a model: `python mutate.py model.tflite seed count`. A crash is the caller's to notice."""
 
 import sys
 

@@ -22,12 +22,13 @@ CASES = [
 
 @pytest.mark.parametrize(("form", "seed", "expected"), CASES, ids=[f"{c[0]}-{'-'.join(sorted(c[2]))}" for c in CASES])
 def test_recognised(converted, form, seed, expected):
-    assert any(set(operators) == expected or set(operators) == expected | {"CONCATENATION", "MUL"} or
-               set(operators) == expected | {"CONCATENATION"} for operators in fused(converted((form,), seed, (8, 8, 16))))  # fmt: skip
+    steps = [set(operators) for operators in fused(converted((form,), seed, (8, 8, 16)))]
+    also = [set(), {"CONCATENATION"}, {"CONCATENATION", "MUL"}]  # as the form's random number of copies has it
+    assert any(expected | more in steps for more in also), steps
 
 
 def test_value_read_elsewhere_stays(converted):
-    """The convolution's float output is read by a product as well, so it is written, and compared in a pass of its own."""
+    """A product reads the convolution's float output as well, so it is written, and compared in a pass of its own."""
     steps = fused(converted(("read_twice",), 0, (8, 8, 16)))
     assert ["LceBconv2d"] in steps
     assert any("SUB" in operators and "LceBconv2d" not in operators for operators in steps)

@@ -14,7 +14,9 @@ HOSTS = {
     "ai-edge-litert==1.4.0": "from ai_edge_litert.interpreter import Interpreter, load_delegate",
     "ai-edge-litert==2.3.0": "from ai_edge_litert.interpreter import Interpreter, load_delegate",
     "tflite-runtime==2.14.0": "from tflite_runtime.interpreter import Interpreter, load_delegate",
-    "tensorflow==2.21.0": "import tensorflow as tf\nInterpreter, load_delegate = tf.lite.Interpreter, tf.lite.experimental.load_delegate",
+    "tensorflow==2.21.0": (
+        "from tensorflow import lite\nInterpreter, load_delegate = lite.Interpreter, lite.experimental.load_delegate"
+    ),
 }
 PROGRAM = """
 import sys

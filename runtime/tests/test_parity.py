@@ -75,7 +75,9 @@ def test_threads(converted, threads):
         np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("forms", [("scaled", "chained"), ("pooled", "bit_pooled"), ("thresholds", "residual_thresholds"), ("signs",)])
+@pytest.mark.parametrize(
+    "forms", [("scaled", "chained"), ("pooled", "bit_pooled"), ("thresholds", "residual_thresholds"), ("signs",)]
+)
 @pytest.mark.parametrize("io", ["float32", "int8"])
 def test_int8(converted, lce_outputs, forms, io):
     import tensorflow as tf

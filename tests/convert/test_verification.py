@@ -5,7 +5,7 @@ import pytest
 
 from bduo_tf.deployment import deploy
 from convert.tflite import convert_lce
-from convert.verification import _unexplained, verify
+from convert.verification import _unexplained, interpreters, verify
 from tests.convert.models import decoupled
 
 
@@ -26,8 +26,9 @@ def batches(count=40, size=16, labels=None):
         yield images[chosen], None if labels is None else labels[chosen]
 
 
-def test_the_file_of_a_model_passes(deployment, file):
-    result = verify(deployment, file, batches())
+@pytest.mark.parametrize("name", ["LCE", "bduo_runtime"])
+def test_the_file_of_a_model_passes(deployment, file, name):
+    result = verify(deployment, file, batches(), interpreter=interpreters()[name])
     assert result.problems == []
     assert (result.images, result.agreeing, result.traced) == (40, 40, 40)
     assert result.disagreements == {}
