@@ -106,18 +106,19 @@ void bench_gemms(const std::vector<const BitGemm*>& kernels) {
         runs.push_back({static_cast<int32_t>(k * kernel->expansion), static_cast<int32_t>(take), 1});
         k += take;
       }
-      const int64_t patch_bytes = bytes * kernel->expansion;
-      std::vector<uint8_t> bits(static_cast<size_t>(size.patches * bytes)), input(static_cast<size_t>(size.patches * patch_bytes + kExpandSlack));
+      const int64_t patch_bytes = bytes * kernel->expansion, calls_patches = (size.patches + kernel->patches - 1) / kernel->patches;
+      std::vector<uint8_t> bits(static_cast<size_t>((size.patches + 1) * bytes + kExpandSlack));
+      std::vector<uint8_t> input(static_cast<size_t>(size.patches * patch_bytes + kExpandSlack));
       std::vector<uint8_t> weights(static_cast<size_t>(blocks * kBlock * bytes));
       for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint8_t>(i * 37 + i / 251);
       for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<uint8_t>(i * 59 + i / 257);
-      kernel->expand(bits.data(), bytes, size.patches, bytes, input.data(), patch_bytes);
+      kernel->expand(bits.data(), size.patches * bytes, bytes, input.data());
       calls.push_back([=, runs = std::move(runs), input = std::move(input), weights = std::move(weights),
-                       sums = std::vector<int32_t>(static_cast<size_t>(size.patches * 4 * kBlock))]() mutable {
+                       sums = std::vector<int32_t>(static_cast<size_t>((size.patches + 1) * 4 * kBlock))]() mutable {
         std::vector<const uint8_t*> patches;
-        for (int64_t p = 0; p < size.patches; ++p) patches.push_back(input.data() + p * patch_bytes);
+        for (int64_t p = 0; p < size.patches; p += kernel->patches) patches.push_back(input.data() + p * patch_bytes);
         for (int64_t block = 0; block < blocks; block += size.patches == 1 ? 4 : 2) {  // chunks, as convolutions take them
-          kernel->gemm({patches.data(), size.patches, 0, runs.data(), static_cast<int64_t>(runs.size()), weights.data() + block * kBlock * bytes,
+          kernel->gemm({patches.data(), calls_patches, 0, runs.data(), static_cast<int64_t>(runs.size()), weights.data() + block * kBlock * bytes,
                         bytes * kBlock, static_cast<int32_t>(std::min<int64_t>(size.patches == 1 ? 4 : 2, blocks - block)), sums.data(),
                         4 * kBlock, false});
         }

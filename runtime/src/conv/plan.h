@@ -38,6 +38,7 @@ struct Span {
 };
 
 struct Scratch {
+  Buffer<uint8_t> row;              // bits of a row of the input with its padding, which stays 0
   Buffer<uint8_t> input;            // expanded rows with their padding
   Buffer<const uint8_t*> patches;   // of every pixel of a band
   Buffer<int32_t> sums;             // of every pixel of a band, one chunk wide
@@ -55,8 +56,10 @@ struct BinaryConv::Plan {
   int64_t input_pixel = 0;     // bytes of a pixel's bits
   int64_t group_stride = 0;    // bytes from a group's bits to the next group's
   int64_t group_bytes = 0;     // bytes of a group's bits that matter, as the kernel aligns them
-  int64_t expanded_pixel = 0;  // bytes, all groups
+  int64_t pixel_bytes = 0;     // the same of all groups
+  int64_t expanded_pixel = 0;  // bytes of those
   int64_t padded_width = 0;    // pixels of an expanded row
+  int64_t sums_width = 0;      // pixels of a row of sums: the output's, rounded up to what the kernel takes together
   std::vector<Run> runs;
   std::vector<Span> spans;
   int64_t k_bytes = 0;

@@ -35,7 +35,7 @@ std::string check_layout(const ConvShape& shape, const ChannelLayout& layout, in
 
 std::string BinaryConv::Plan::choose_kernel(const char* name) {
   const Isa isa = cpu_isa();
-  gemm = &best_bit_gemm(isa);
+  gemm = &best_bit_gemm(isa, shape.output_width);
   if (name != nullptr) {
     int count;
     const BitGemm* const* list = bit_gemms(&count);
@@ -60,8 +60,10 @@ std::string BinaryConv::Plan::prepare(const ChannelLayout& input, const int32_t*
   input_pixel = int64_t{input.words} * 4;
   group_stride = input_pixel / shape.groups;
   group_bytes = round_up(group_bytes, gemm->align);
-  expanded_pixel = shape.groups * group_bytes * gemm->expansion;
+  pixel_bytes = shape.groups * group_bytes;
+  expanded_pixel = pixel_bytes * gemm->expansion;
   padded_width = (int64_t{shape.output_width} - 1) * shape.window.stride_width + effective_width();
+  sums_width = round_up(shape.output_width, gemm->patches);
   k_bytes = taps * group_bytes;
   if (padded_width * expanded_pixel > 1 << 28 || padded_width * expanded_pixel * effective_height() > int64_t{1} << 30) {
     return "the input's rows are too large";
@@ -165,7 +167,7 @@ std::string BinaryConv::Plan::cut_tasks(int threads) {
     pieces(band, [&](int64_t, int64_t first, int64_t last) {
       int64_t begin, end;
       conv_rows(first, last, &begin, &end);
-      patches += (end - begin) * shape.output_width;
+      patches += (end - begin) * sums_width;
       input_rows += (end - begin - 1) * shape.window.stride_height + effective_height();
     });
     most_patches = std::max(most_patches, patches);
@@ -197,8 +199,9 @@ std::string BinaryConv::Plan::cut_tasks(int threads) {
   scratch.resize(static_cast<size_t>(threads));
   const int64_t window = pooled ? std::min<int64_t>(pool.window.height, shape.output_height) * std::min<int64_t>(pool.window.width, shape.output_width) : 0;
   for (Scratch& s : scratch) {
+    const int64_t row = padded_width * pixel_bytes + shape.window.stride_width * pixel_bytes + kExpandSlack;
     if (most_rows > (int64_t{1} << 31) / (padded_width * expanded_pixel) || sums_stride > (int64_t{1} << 31) / most_patches ||
-        !s.input.allocate(most_rows * padded_width * expanded_pixel + kExpandSlack) || !s.patches.allocate(most_patches) ||
+        !s.row.allocate(row) || !s.input.allocate(most_rows * padded_width * expanded_pixel + kExpandSlack) || !s.patches.allocate(most_patches) ||
         !s.sums.allocate(most_patches * sums_stride) || !s.pooled.allocate(pooled ? sums_stride : 0) || !s.window.allocate(window)) {
       return kNoMemory;
     }

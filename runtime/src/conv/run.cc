@@ -22,12 +22,11 @@ void BinaryConv::Plan::run_task(const uint8_t* input, uint8_t* output_bytes, con
   }
 }
 
-// Expands the band's input rows, padding being bits 0, and notes where every patch begins. Returns how many there are.
+// Expands the band's input rows, padding being bits 0, and notes where every patch begins. Returns how many there are, as the kernel counts.
 int64_t BinaryConv::Plan::gather(const uint8_t* input, int64_t band, Scratch& s) const {
   const Window& w = shape.window;
   const int64_t row_bytes = padded_width * expanded_pixel;
   const int64_t columns = std::min<int64_t>(shape.input_width, padded_width - w.pad_left);
-  const int64_t left = w.pad_left * expanded_pixel, inner = std::max<int64_t>(columns, 0) * expanded_pixel;
   uint8_t* to = s.input.data();
   int64_t patches = 0;
   pieces(band, [&](int64_t image, int64_t first, int64_t last) {
@@ -42,20 +41,16 @@ int64_t BinaryConv::Plan::gather(const uint8_t* input, int64_t band, Scratch& s)
         continue;
       }
       const uint8_t* from = input + (image * shape.input_height + y) * shape.input_width * input_pixel;
-      std::memset(to, 0, static_cast<size_t>(left));
-      // The kernel may write beyond the end of what it expands: so in order, pixel by pixel, all groups of one before the next.
-      if (shape.groups == 1) {
-        gemm->expand(from, input_pixel, columns, group_bytes, to + left, expanded_pixel);
-      } else {
-        for (int64_t x = 0; x < columns; ++x) {
-          gemm->expand(from + x * input_pixel, group_stride, shape.groups, group_bytes, to + left + x * expanded_pixel,
-                       group_bytes * gemm->expansion);
+      uint8_t* bits = s.row.data() + w.pad_left * pixel_bytes;
+      for (int64_t x = 0; x < columns; ++x) {
+        for (int64_t group = 0; group < shape.groups; ++group, bits += group_bytes) {
+          std::memcpy(bits, from + x * input_pixel + group * group_stride, static_cast<size_t>(group_bytes));
         }
       }
-      std::memset(to + left + inner, 0, static_cast<size_t>(row_bytes - left - inner));
+      gemm->expand(s.row.data(), padded_width * pixel_bytes, w.stride_width * pixel_bytes, to);
     }
     for (int64_t y = begin; y < end; ++y) {
-      for (int64_t x = 0; x < shape.output_width; ++x) {
+      for (int64_t x = 0; x < shape.output_width; x += gemm->patches) {
         s.patches[patches++] = piece + (y * w.stride_height - top) * row_bytes + x * w.stride_width * expanded_pixel;
       }
     }
@@ -77,11 +72,12 @@ void BinaryConv::Plan::multiply(const Chunk& chunk, int64_t patches, Scratch& s)
 // For zero padding: sums become twice themselves, plus what the padded taps, which were taken for +1, contributed wrongly.
 void BinaryConv::Plan::correct(const Chunk& chunk, int64_t band, Scratch& s) const {
   const Window& w = shape.window;
-  int32_t* sums = s.sums.data();
+  int32_t* row = s.sums.data();
   pieces(band, [&](int64_t, int64_t first, int64_t last) {
     int64_t begin, end;
     conv_rows(first, last, &begin, &end);
-    for (int64_t y = begin; y < end; ++y) {
+    for (int64_t y = begin; y < end; ++y, row += sums_width * sums_stride) {
+      int32_t* sums = row;
       for (int64_t x = 0; x < shape.output_width; ++x, sums += sums_stride) {
         for (int32_t c = 0; c < chunk.channels; ++c) sums[c] *= 2;
         for (int64_t ky = 0; ky < w.height; ++ky) {
@@ -104,13 +100,16 @@ void BinaryConv::Plan::scale(const Chunk& chunk, int64_t band, int64_t patches, 
   const float* m = multiplier.data() + chunk.first;
   const float* b = bias.data() + chunk.first;
   int64_t at = band * band_rows * shape.output_width * shape.channels_out + chunk.first;
-  for (int64_t p = 0; p < patches; ++p, at += shape.channels_out) {
-    const int32_t* sums = s.sums.data() + p * sums_stride;
-    if (output == Output::kFloat) {
-      stages->scale(sums, chunk.channels, shift, clamp_min, clamp_max, m, b, residual != nullptr ? residual + at : nullptr,
-                    reinterpret_cast<float*>(output_bytes) + at);
-    } else {
-      stages->scale_int8(sums, chunk.channels, shift, clamp_min, clamp_max, m, b, reinterpret_cast<int8_t*>(output_bytes) + at);
+  const int32_t* end = s.sums.data() + patches * gemm->patches * sums_stride;
+  for (const int32_t* row = s.sums.data(); row != end; row += sums_width * sums_stride) {
+    const int32_t* sums = row;
+    for (int64_t x = 0; x < shape.output_width; ++x, at += shape.channels_out, sums += sums_stride) {
+      if (output == Output::kFloat) {
+        stages->scale(sums, chunk.channels, shift, clamp_min, clamp_max, m, b, residual != nullptr ? residual + at : nullptr,
+                      reinterpret_cast<float*>(output_bytes) + at);
+      } else {
+        stages->scale_int8(sums, chunk.channels, shift, clamp_min, clamp_max, m, b, reinterpret_cast<int8_t*>(output_bytes) + at);
+      }
     }
   }
 }
@@ -135,7 +134,7 @@ void BinaryConv::Plan::compare(const Chunk& chunk, int64_t band, uint8_t* output
     for (int64_t row = first; row < last; ++row) {
       for (int64_t column = 0; column < width; ++column, to += pixel) {
         if (!pooled) {
-          write(sums + ((row - begin) * width + column) * sums_stride, to);
+          write(sums + ((row - begin) * sums_width + column) * sums_stride, to);
           continue;
         }
         // The greatest dot product has the least sum.
@@ -146,14 +145,14 @@ void BinaryConv::Plan::compare(const Chunk& chunk, int64_t band, uint8_t* output
         int64_t count = 0;
         for (int64_t y = std::max<int64_t>(0, top); y < bottom; ++y) {
           for (int64_t x = std::max<int64_t>(0, left); x < right; ++x) {
-            s.window[count++] = sums + ((y - begin) * shape.output_width + x) * sums_stride;
+            s.window[count++] = sums + ((y - begin) * sums_width + x) * sums_stride;
           }
         }
         stages->minimum(s.window.data(), count, chunk.channels, s.pooled.data());
         write(s.pooled.data(), to);
       }
     }
-    sums += (end - begin) * shape.output_width * sums_stride;
+    sums += (end - begin) * sums_width * sums_stride;
   });
 }
 

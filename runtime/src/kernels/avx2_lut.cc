@@ -4,11 +4,7 @@
 // up at once, those of 32 outputs, and the results are added as bytes: two instructions for 128 multiply-adds. A byte holds the sum of
 // 31 bytes of K; after those, sums are widened to 16 bits. A tile is kPatches patches times kBlocks blocks, so that the nibbles of the
 // weights, once separated, serve several patches. Activations are expanded to one byte a nibble: the table's offset.
-#include <immintrin.h>
-
-#include <cstring>
-
-#include "kernels/kernels.h"
+#include "kernels/avx2_lut.h"
 
 namespace bduo::kernels {
 namespace {
@@ -40,33 +36,11 @@ inline __m128i offsets_of_8(__m128i bytes) {
   return _mm_or_si128(low, high);
 }
 
-void expand(const uint8_t* bits, int64_t bit_stride, int64_t pixels, int64_t bytes, uint8_t* out, int64_t out_stride) {
-  for (int64_t i = 0; i < pixels; ++i) {
-    const uint8_t* from = bits + i * bit_stride;
-    uint8_t* to = out + i * out_stride;
-    int64_t k = 0;
-    for (; k + 8 <= bytes; k += 8) {
-      const __m128i wide = offsets_of_8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + k)));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 2 * k), wide);
-    }
-    for (; k < bytes; k += 4) {  // whole words may be read, and the slack written
-      int32_t word;
-      std::memcpy(&word, from + k, 4);
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(to + 2 * k), offsets_of_8(_mm_cvtsi32_si128(word)));
-    }
+void expand(const uint8_t* bits, int64_t count, int64_t, uint8_t* out) {
+  for (int64_t k = 0; k < count; k += 8) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * k), offsets_of_8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bits + k))));
   }
 }
-
-// Byte k of the 32 outputs side by side: output i at byte 2 * i, output 16 + i at byte 2 * i + 1, so that the even and the odd bytes
-// of a register, widened to 16 bits, are outputs in order.
-void pack(const uint8_t* rows, int64_t k_bytes, uint8_t* out) {
-  for (int32_t lane = 0; lane < kBlock; ++lane) {
-    uint8_t* column = out + (lane < 16 ? 2 * lane : 2 * (lane - 16) + 1);
-    for (int64_t k = 0; k < k_bytes; ++k) column[k * kBlock] = rows[lane * k_bytes + k];
-  }
-}
-
-inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
 template <int kPatches, int kBlocks>
 inline void add_lookups(__m256i (&sums)[kPatches][kBlocks], const __m256i (&nibbles)[kBlocks], const uint8_t* const (&patches)[kPatches],
@@ -82,7 +56,7 @@ inline void add_lookups(__m256i (&sums)[kPatches][kBlocks], const __m256i (&nibb
 
 template <int kPatches, int kBlocks>
 void tile(const GemmCall& call, int64_t first_patch, int32_t first_block) {
-  const __m256i low_nibbles = _mm256_set1_epi8(15), low_bytes = _mm256_set1_epi16(255);
+  const __m256i low_nibbles = _mm256_set1_epi8(15);
   const uint8_t* weights = call.weights + first_block * call.block_stride;
   __m256i sums[kPatches][kBlocks], wide[kPatches][kBlocks][2];
 #pragma GCC unroll 8
@@ -111,8 +85,7 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t first_block) {
     for (int p = 0; p < kPatches; ++p) {
 #pragma GCC unroll 8
       for (int r = 0; r < kBlocks; ++r) {
-        wide[p][r][0] = _mm256_add_epi16(wide[p][r][0], _mm256_and_si256(sums[p][r], low_bytes));
-        wide[p][r][1] = _mm256_add_epi16(wide[p][r][1], _mm256_srli_epi16(sums[p][r], 8));
+        add_widened(sums[p][r], wide[p][r]);
         sums[p][r] = _mm256_setzero_si256();
       }
     }
@@ -121,16 +94,7 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t first_block) {
 #pragma GCC unroll 8
   for (int p = 0; p < kPatches; ++p) {
 #pragma GCC unroll 8
-    for (int r = 0; r < kBlocks; ++r) {
-      int32_t* out = call.sums + (first_patch + p) * call.sum_stride + (first_block + r) * kBlock;
-#pragma GCC unroll 8
-      for (int i = 0; i < 4; ++i) {
-        const __m256i half = wide[p][r][i / 2];
-        __m256i x = _mm256_cvtepu16_epi32(i % 2 == 0 ? _mm256_castsi256_si128(half) : _mm256_extracti128_si256(half, 1));
-        if (call.accumulate) x = _mm256_add_epi32(x, load(out + 8 * i));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8 * i), x);
-      }
-    }
+    for (int r = 0; r < kBlocks; ++r) store_sums(call, first_patch + p, first_block + r, wide[p][r]);
   }
 }
 
@@ -152,6 +116,6 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm avx2_lut = {"avx2_lut", Isa::kAvx2, 1, 2, kFlushBytes, expand, pack, gemm};
+const BitGemm avx2_lut = {"avx2_lut", Isa::kAvx2, 1, 1, 2, kFlushBytes, expand, pack, gemm};
 
 }  // namespace bduo::kernels

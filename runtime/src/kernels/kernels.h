@@ -20,8 +20,8 @@ struct Run {
 
 // Patches times blocks of outputs: sums[p][r * kBlock + lane] (+)= accumulator of patch p and output `lane` of block r.
 struct GemmCall {
-  const uint8_t* const* patches;  // where each patch begins in the expanded activations
-  int64_t patch_count;
+  const uint8_t* const* patches;  // where every BitGemm::patches-th patch begins in the expanded activations
+  int64_t patch_count;            // of these; BitGemm::patches times as many rows of sums are written
   int64_t patch_offset;  // bytes added to each of them
   const Run* runs;
   int64_t run_count;        // together at most kSpanBytes bytes of K, the last one flushes
@@ -39,13 +39,14 @@ inline constexpr int64_t kSpanBytes = 65535 / 8;
 struct BitGemm {
   const char* name;
   Isa isa;
+  int32_t patches;      // neighbouring patches of a row of the output that are expanded together, 1 or 2
   int32_t align;        // bytes of a pixel are rounded up to a multiple of this, 1 or 4
   int32_t expansion;    // bytes that a byte of activations takes once expanded
   int32_t flush_bytes;  // bytes of K after which a run must flush; runs are cut to fit
 
-  // Activations as the kernel reads them. Each of `pixels` pixels is read from bits + i * bit_stride, round_up(bytes, 4) bytes of it
-  // and none beyond, and written to out + i * out_stride; bytes is a multiple of align. May write up to kExpandSlack bytes more.
-  void (*expand)(const uint8_t* bits, int64_t bit_stride, int64_t pixels, int64_t bytes, uint8_t* out, int64_t out_stride);
+  // Activations as the kernel reads them: count bytes to count * expansion. `next` is the distance from a patch's bytes to those of the
+  // patch beside it. May read next + kExpandSlack bytes beyond bits + count, and write kExpandSlack beyond the result.
+  void (*expand)(const uint8_t* bits, int64_t count, int64_t next, uint8_t* out);
   // Weights of one block: rows of k_bytes bytes for kBlock outputs (missing ones are rows of zeros) to kBlock * k_bytes bytes.
   // The weights at byte k of K start kBlock * k bytes into the result.
   void (*pack)(const uint8_t* rows, int64_t k_bytes, uint8_t* out);
@@ -79,15 +80,15 @@ struct Stages {
 // All kernels, best first. Each may be forced by name if the CPU has its instruction set.
 const BitGemm* const* bit_gemms(int* count);
 const Stages* const* stage_sets(int* count);
-// The best of an instruction set or below.
-const BitGemm& best_bit_gemm(Isa isa);
+// The best of an instruction set or below, for rows of so many patches.
+const BitGemm& best_bit_gemm(Isa isa, int64_t row_patches);
 const Stages& best_stages(Isa isa);
 
 namespace kernels {  // one definition for each, in the file of its instruction set
 extern const BitGemm portable, popcnt;
 extern const Stages portable_stages;
 #if defined(__x86_64__)
-extern const BitGemm avx2_lut;
+extern const BitGemm avx2_pairs, avx2_lut;
 extern const Stages avx2_stages;
 #endif
 }  // namespace kernels

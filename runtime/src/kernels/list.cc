@@ -6,6 +6,7 @@ namespace {
 
 const BitGemm* const kBitGemms[] = {
 #if defined(__x86_64__)
+    &kernels::avx2_pairs,
     &kernels::avx2_lut,
     &kernels::popcnt,
 #endif
@@ -19,14 +20,6 @@ const Stages* const kStages[] = {
     &kernels::portable_stages,
 };
 
-template <class T, int n>
-const T& best(const T* const (&list)[n], Isa isa) {
-  for (const T* item : list) {
-    if (item->isa <= isa) return *item;
-  }
-  return *list[n - 1];
-}
-
 }  // namespace
 
 const BitGemm* const* bit_gemms(int* count) {
@@ -39,7 +32,18 @@ const Stages* const* stage_sets(int* count) {
   return kStages;
 }
 
-const BitGemm& best_bit_gemm(Isa isa) { return best(kBitGemms, isa); }
-const Stages& best_stages(Isa isa) { return best(kStages, isa); }
+const BitGemm& best_bit_gemm(Isa isa, int64_t row_patches) {
+  for (const BitGemm* gemm : kBitGemms) {
+    if (gemm->isa <= isa && gemm->patches <= row_patches) return *gemm;
+  }
+  return kernels::portable;
+}
+
+const Stages& best_stages(Isa isa) {
+  for (const Stages* stages : kStages) {
+    if (stages->isa <= isa) return *stages;
+  }
+  return kernels::portable_stages;
+}
 
 }  // namespace bduo

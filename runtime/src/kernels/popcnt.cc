@@ -12,6 +12,6 @@ struct Popcnt {
 
 }  // namespace
 
-const BitGemm popcnt = {"popcnt", Isa::kPopcnt, 4, 1, INT_MAX, scalar::expand, scalar::pack, scalar::gemm<Popcnt>};
+const BitGemm popcnt = {"popcnt", Isa::kPopcnt, 1, 4, 1, INT_MAX, scalar::expand, scalar::pack, scalar::gemm<Popcnt>};
 
 }  // namespace bduo::kernels

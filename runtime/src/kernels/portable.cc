@@ -79,7 +79,7 @@ void float_below(const float* x, int64_t n, const float* threshold, const uint8_
 
 }  // namespace
 
-const BitGemm portable = {"portable", Isa::kPortable, 4, 1, INT_MAX, scalar::expand, scalar::pack, scalar::gemm<Swar>};
+const BitGemm portable = {"portable", Isa::kPortable, 1, 4, 1, INT_MAX, scalar::expand, scalar::pack, scalar::gemm<Swar>};
 const Stages portable_stages = {Isa::kPortable, scale,       scale_int8, minimum,    compare,
                                 float_signs,    int8_signs, float_below};
 

@@ -14,9 +14,7 @@ inline Word load(const uint8_t* p) {
   return word;
 }
 
-inline void expand(const uint8_t* bits, int64_t bit_stride, int64_t pixels, int64_t bytes, uint8_t* out, int64_t out_stride) {
-  for (int64_t i = 0; i < pixels; ++i) std::memcpy(out + i * out_stride, bits + i * bit_stride, static_cast<size_t>(bytes));
-}
+inline void expand(const uint8_t* bits, int64_t count, int64_t, uint8_t* out) { std::memcpy(out, bits, static_cast<size_t>(count)); }
 
 // Words of 4 bytes of K, the block's outputs of each word side by side.
 inline void pack(const uint8_t* rows, int64_t k_bytes, uint8_t* out) {
