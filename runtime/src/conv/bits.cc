@@ -113,25 +113,27 @@ std::string ThresholdQuantize::validate() const {
 }
 
 void ThresholdQuantize::run(const float* input, int64_t rows, int32_t* output, ThreadPool& pool) const {
-  constexpr int64_t kChunk = 256;  // channels whose directions are made bits at a time
+  constexpr int64_t kBlockBytes = 1 << 14;  // of rows that are compared with one threshold after another, so that they stay in the cache
   const auto below = best_stages(cpu_isa()).float_below;
   const int64_t copy_bytes = (int64_t{channels} + 7) / 8, bytes = copies * copy_bytes, stride = (bytes + 3) / 4 * 4;
+  std::vector<uint8_t> directions(static_cast<size_t>(bytes));
+  for (size_t k = 0; k < static_cast<size_t>(copies); ++k) {
+    for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
+      uint8_t& byte = directions[k * static_cast<size_t>(copy_bytes) + c / 8];
+      byte = static_cast<uint8_t>(byte | (greater[k * static_cast<size_t>(channels) + c] != 0 ? 1 : 0) << (c % 8));
+    }
+  }
+  const int64_t block = std::max<int64_t>(1, kBlockBytes / (int64_t{channels} * 4));
   uint8_t* out = reinterpret_cast<uint8_t*>(output);
   over_rows(rows, int64_t{channels} * copies, pool, [&](int64_t first, int64_t last) {
-    for (int64_t begin = 0; begin < channels; begin += kChunk) {
-      const int64_t n = std::min<int64_t>(kChunk, channels - begin);
+    for (int64_t row = first; row < last; row += block) {
+      const int64_t count = std::min(block, last - row);
       for (int64_t k = 0; k < copies; ++k) {
-        const int64_t at = k * channels + begin;
-        uint8_t directions[kChunk / 8] = {};
-        for (int64_t c = 0; c < n; ++c) {
-          directions[c / 8] = static_cast<uint8_t>(directions[c / 8] | (greater[static_cast<size_t>(at + c)] != 0 ? 1 : 0) << (c % 8));
-        }
-        for (int64_t row = first; row < last; ++row) {
-          below(input + row * channels + begin, n, threshold.data() + at, directions, out + row * stride + k * copy_bytes + begin / 8);
-        }
+        below(input + row * channels, channels, count, channels, threshold.data() + k * channels, directions.data() + k * copy_bytes,
+              out + row * stride + k * copy_bytes, stride);
       }
+      for (int64_t i = 0; i < count; ++i) std::memset(out + (row + i) * stride + bytes, 0, static_cast<size_t>(stride - bytes));
     }
-    for (int64_t row = first; row < last; ++row) std::memset(out + row * stride + bytes, 0, static_cast<size_t>(stride - bytes));
   });
 }
 

@@ -131,21 +131,33 @@ void int8_signs(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) {
   std::memcpy(bits + i / 8, &word, static_cast<size_t>((n - i + 7) / 8));
 }
 
-// Eight of float_below: a sign bit of 1 in `flip`'s lanes turns the comparison round by negating both sides.
-inline __m256i below(__m256 x, __m256 threshold, uint8_t greater_bits) {
+// Eight numbers of every row. Where `greater` has a bit, both sides are negated, which turns the comparison round; kMasked reads and
+// counts only `lanes`.
+template <bool kMasked>
+inline void eight_below(const float* x, int64_t x_stride, int64_t rows, __m256i lanes, __m256 threshold, uint8_t greater_bits,
+                        uint8_t* bits, int64_t bits_stride) {
   const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   const __m256i chosen = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(greater_bits), bit), bit);
   const __m256 flip = _mm256_and_ps(_mm256_castsi256_ps(chosen), _mm256_set1_ps(-0.0f));
-  return _mm256_castps_si256(_mm256_cmp_ps(_mm256_xor_ps(x, flip), _mm256_xor_ps(threshold, flip), _CMP_LT_OQ));
+  threshold = _mm256_xor_ps(threshold, flip);
+  for (int64_t row = 0; row < rows; ++row, x += x_stride, bits += bits_stride) {
+    const __m256 value = _mm256_xor_ps(kMasked ? _mm256_maskload_ps(x, lanes) : _mm256_loadu_ps(x), flip);
+    __m256i below = _mm256_castps_si256(_mm256_cmp_ps(value, threshold, _CMP_LT_OQ));
+    if (kMasked) below = _mm256_and_si256(below, lanes);
+    *bits = bits_of(below);
+  }
 }
 
-void float_below(const float* x, int64_t n, const float* threshold, const uint8_t* greater_bits, uint8_t* bits) {
+void float_below(const float* x, int64_t x_stride, int64_t rows, int64_t n, const float* threshold, const uint8_t* greater_bits,
+                 uint8_t* bits, int64_t bits_stride) {
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) bits[i / 8] = bits_of(below(_mm256_loadu_ps(x + i), _mm256_loadu_ps(threshold + i), greater_bits[i / 8]));
+  for (; i + 8 <= n; i += 8) {
+    eight_below<false>(x + i, x_stride, rows, _mm256_setzero_si256(), _mm256_loadu_ps(threshold + i), greater_bits[i / 8], bits + i / 8,
+                       bits_stride);
+  }
   if (i == n) return;
   const __m256i lanes = first_lanes(n - i);
-  const __m256i result = below(_mm256_maskload_ps(x + i, lanes), _mm256_maskload_ps(threshold + i, lanes), greater_bits[i / 8]);
-  bits[i / 8] = bits_of(_mm256_and_si256(result, lanes));
+  eight_below<true>(x + i, x_stride, rows, lanes, _mm256_maskload_ps(threshold + i, lanes), greater_bits[i / 8], bits + i / 8, bits_stride);
 }
 
 }  // namespace

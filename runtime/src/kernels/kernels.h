@@ -73,8 +73,9 @@ struct Stages {
   // Bits of n numbers, ceil(n / 8) bytes written, padding bits 0.
   void (*float_signs)(const float* x, int64_t n, uint8_t* bits);                             // bit = x < 0
   void (*int8_signs)(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits);          // bit = x < zero_point
-  void (*float_below)(const float* x, int64_t n, const float* threshold, const uint8_t* greater, uint8_t* bits);
-  // ^ bit i = bit i of greater ? x > threshold : x < threshold; padding bits 0
+  // Bits of n numbers in each of `rows` rows: bit i = bit i of greater ? x > threshold : x < threshold; padding bits 0.
+  void (*float_below)(const float* x, int64_t x_stride, int64_t rows, int64_t n, const float* threshold, const uint8_t* greater,
+                      uint8_t* bits, int64_t bits_stride);
 };
 
 // All kernels, best first. Each may be forced by name if the CPU has its instruction set.

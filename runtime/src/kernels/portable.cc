@@ -73,8 +73,11 @@ void int8_signs(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) {
   pack_bits(n, bits, [=](int64_t i) { return x[i] < zero_point; });
 }
 
-void float_below(const float* x, int64_t n, const float* threshold, const uint8_t* greater, uint8_t* bits) {
-  pack_bits(n, bits, [=](int64_t i) { return bit_at(greater, i) ? x[i] > threshold[i] : x[i] < threshold[i]; });
+void float_below(const float* x, int64_t x_stride, int64_t rows, int64_t n, const float* threshold, const uint8_t* greater, uint8_t* bits,
+                 int64_t bits_stride) {
+  for (int64_t row = 0; row < rows; ++row, x += x_stride, bits += bits_stride) {
+    pack_bits(n, bits, [=](int64_t i) { return bit_at(greater, i) ? x[i] > threshold[i] : x[i] < threshold[i]; });
+  }
 }
 
 }  // namespace

@@ -72,7 +72,15 @@ int main_of_test() {
       };
       bits_equal(" compare", [&](const Stages& s, uint8_t* bits) { s.compare(x.data(), n, threshold.data(), flags.data(), bits); });
       bits_equal(" float_signs", [&](const Stages& s, uint8_t* bits) { s.float_signs(floats.data(), n, bits); });
-      bits_equal(" float_below", [&](const Stages& s, uint8_t* bits) { s.float_below(floats.data(), n, bounds.data(), flags.data(), bits); });
+      bits_equal(" float_below", [&](const Stages& s, uint8_t* bits) {
+        s.float_below(floats.data(), n, 1, n, bounds.data(), flags.data(), bits, 0);
+      });
+      std::vector<float> two_rows(floats);
+      two_rows.insert(two_rows.end(), floats.rbegin(), floats.rend());
+      std::vector<uint8_t> two_a(2 * bytes + 3, 0xff), two_b(two_a);
+      plain.float_below(two_rows.data(), static_cast<int64_t>(floats.size()), 2, n, bounds.data(), flags.data(), two_a.data(), static_cast<int64_t>(bytes) + 3);
+      tried.float_below(two_rows.data(), static_cast<int64_t>(floats.size()), 2, n, bounds.data(), flags.data(), two_b.data(), static_cast<int64_t>(bytes) + 3);
+      checks.that(two_a == two_b, where + " float_below of two rows");
       for (int zero : {-127, -1, 0, 1, 127}) {
         bits_equal(" int8_signs", [&](const Stages& s, uint8_t* bits) { s.int8_signs(int8.data(), n, static_cast<int8_t>(zero), bits); });
       }
