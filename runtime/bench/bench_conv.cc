@@ -119,7 +119,7 @@ void bench_gemms(const std::vector<const BitGemm*>& kernels) {
         for (int64_t p = 0; p < size.patches; p += kernel->patches) patches.push_back(input.data() + p * patch_bytes);
         for (int64_t block = 0; block < blocks; block += size.patches == 1 ? 4 : 2) {  // chunks, as convolutions take them
           kernel->gemm({patches.data(), calls_patches, 0, runs.data(), static_cast<int64_t>(runs.size()), weights.data() + block * kBlock * bytes,
-                        bytes * kBlock, static_cast<int32_t>(std::min<int64_t>(size.patches == 1 ? 4 : 2, blocks - block)), sums.data(),
+                        bytes * kBlock, static_cast<int32_t>(std::min<int64_t>(size.patches == 1 ? 4 : 2, blocks - block)), kBlock, sums.data(),
                         4 * kBlock, false});
         }
       });

@@ -20,6 +20,7 @@ enum class Output { kFloat, kInt8, kBits };
 struct ChunkPart {
   int32_t group;
   int32_t blocks;
+  int32_t last_outputs;  // of the last block
   int64_t weights;      // where in the packed weights
   int64_t sums_offset;  // where in a patch's sums
 };

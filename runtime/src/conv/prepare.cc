@@ -118,7 +118,8 @@ std::string BinaryConv::Plan::pack_weights(const ChannelLayout& input, const int
     const int64_t first_bit = group * group_stride * 8;
     for (int64_t block = 0; block < blocks; ++block) {
       std::memset(rows.data(), 0, static_cast<size_t>(kBlock * k_bytes));
-      for (int64_t lane = 0; lane < std::min<int64_t>(kBlock, outputs - block * kBlock); ++lane) {
+      const int32_t lanes = static_cast<int32_t>(std::min<int64_t>(kBlock, outputs - block * kBlock));
+      for (int64_t lane = 0; lane < lanes; ++lane) {
         const int64_t out = group * outputs + block * kBlock + lane;
         const uint32_t flip = !negate.empty() && negate[static_cast<size_t>(out)] != 0 ? 1 : 0;
         for (int64_t tap = 0; tap < taps; ++tap) {
@@ -134,7 +135,7 @@ std::string BinaryConv::Plan::pack_weights(const ChannelLayout& input, const int
           if (shape.zero_padding) tap_corrections[tap * shape.channels_out + out] = static_cast<int32_t>(channels) - 2 * ones;
         }
       }
-      gemm->pack(rows.data(), k_bytes, weights.data() + (group * blocks + block) * kBlock * k_bytes);
+      gemm->pack(rows.data(), k_bytes, lanes, weights.data() + (group * blocks + block) * kBlock * k_bytes);
     }
   }
   return {};
@@ -184,7 +185,7 @@ std::string BinaryConv::Plan::cut_tasks(int threads) {
       const int32_t channels = std::min(taken * kBlock, outputs - block * kBlock);
       if (chunks.empty() || !whole) chunks.push_back({first, 0, {}});
       Chunk& chunk = chunks.back();
-      chunk.parts.push_back({group, taken, (int64_t{group} * blocks + block) * kBlock * k_bytes, first - chunk.first});
+      chunk.parts.push_back({group, taken, channels - (taken - 1) * kBlock, (int64_t{group} * blocks + block) * kBlock * k_bytes, first - chunk.first});
       chunk.channels += channels;
       sums_stride = std::max<int64_t>(sums_stride, first - chunk.first + taken * kBlock);
     }

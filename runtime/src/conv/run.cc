@@ -63,7 +63,7 @@ void BinaryConv::Plan::multiply(const Chunk& chunk, int64_t patches, Scratch& s)
     for (size_t i = 0; i < spans.size(); ++i) {
       const Span& span = spans[i];
       gemm->gemm({s.patches.data(), patches, part.group * group_bytes * gemm->expansion, runs.data() + span.first_run, span.run_count,
-                  weights.data() + part.weights + span.k * kBlock, k_bytes * kBlock, part.blocks, s.sums.data() + part.sums_offset,
+                  weights.data() + part.weights + span.k * kBlock, k_bytes * kBlock, part.blocks, part.last_outputs, s.sums.data() + part.sums_offset,
                   sums_stride, i > 0});
     }
   }

@@ -6,13 +6,15 @@
 // a nibble; then the high ones are added to one register, and the whole bytes, carries and all, to another: the low patch's sum is
 // what remains of it modulo 256 without the high patch's. That is 9 instructions for 3 look-ups, against 12 of single ones, and half
 // the shuffles, which few ports can do.
+//
+// A last block of at most 16 outputs has them in both halves of a register, which look up two pairs of patches.
 #include "kernels/avx2_lut.h"
 
 namespace bduo::kernels {
 namespace {
 
 constexpr int32_t kFlushBytes = 30;  // 30 * 8 <= 255, and a multiple of the 3 bytes that are added up before they are split
-constexpr int kPairs = 4;            // most pairs of patches in a tile: 12 registers of sums
+constexpr int32_t kHalf = kBlock / 2;
 
 struct Tables {
   alignas(64) uint8_t nibbles[256][16];
@@ -31,6 +33,14 @@ constexpr Tables make_tables() {
 }
 
 constexpr Tables kTables = make_tables();
+
+void pack_block(const uint8_t* rows, int64_t k_bytes, int32_t outputs, uint8_t* out) {
+  if (outputs > kHalf) return pack(rows, k_bytes, outputs, out);
+  for (int32_t lane = 0; lane < kHalf; ++lane) {
+    uint8_t* column = out + (lane < 8 ? 2 * lane : 2 * (lane - 8) + 1);
+    for (int64_t k = 0; k < k_bytes; ++k) column[k * kBlock] = column[k * kBlock + kHalf] = rows[lane * k_bytes + k];
+  }
+}
 
 // Bytes a, and b of the patch beside it, become two offsets of tables in 16 bits each: of the low nibbles and of the high ones.
 void expand(const uint8_t* bits, int64_t count, int64_t next, uint8_t* out) {
@@ -65,28 +75,43 @@ struct Sums {
   }
 };
 
-template <int kTile>
-inline __m256i looked_up(const uint8_t* const (&patches)[kTile], int p, int64_t position, __m256i nibbles) {
+inline __m128i table_at(const uint8_t* offset_at) {
   uint16_t offset;
-  __builtin_memcpy(&offset, patches[p] + 2 * position, 2);
-  const uint8_t* table = &kTables.nibbles[0][0] + offset;
-  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), nibbles);
+  __builtin_memcpy(&offset, offset_at, 2);
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(&kTables.nibbles[0][0] + offset));
+}
+
+// kShare pairs of patches share a register.
+template <int kShare>
+inline __m256i tables_at(const uint8_t* const* patches, int64_t position) {
+  const __m128i first = table_at(patches[0] + 2 * position);
+  if constexpr (kShare == 1) return _mm256_broadcastsi128_si256(first);
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(first), table_at(patches[kShare - 1] + 2 * position), 1);
 }
 
 inline __m256i low_of(__m256i bytes) { return _mm256_and_si256(bytes, _mm256_set1_epi8(15)); }
 inline __m256i high_of(__m256i bytes) { return _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15)); }
 
 // The look-ups of nibble `position` of all patches of a tile, added to `some` or, the first of them, put there.
-template <int kTile, bool kFirst>
-inline void look_up(const uint8_t* const (&patches)[kTile], int64_t position, __m256i nibbles, __m256i (&some)[kTile]) {
+template <int kTile, int kShare, bool kFirst>
+inline void look_up(const uint8_t* const (&patches)[kTile * kShare], int64_t position, __m256i nibbles, __m256i (&some)[kTile]) {
 #pragma GCC unroll 8
   for (int p = 0; p < kTile; ++p) {
-    const __m256i counts = looked_up<kTile>(patches, p, position, nibbles);
+    const __m256i counts = _mm256_shuffle_epi8(tables_at<kShare>(patches + p * kShare, position), nibbles);
     some[p] = kFirst ? counts : _mm256_add_epi8(some[p], counts);
   }
 }
 
-template <int kTile>
+// Sums of 16 outputs for patches `row` and, two on, the other pair's, if there is one.
+inline void store_halves(const GemmCall& call, int64_t row, bool both, int32_t block, const __m256i (&wide)[2]) {
+#pragma GCC unroll 8
+  for (int i = 0; i < 2; ++i) {
+    store_eight(call, _mm256_castsi256_si128(wide[i]), sums_of(call, row, block) + 8 * i);
+    if (both) store_eight(call, _mm256_extracti128_si256(wide[i], 1), sums_of(call, row + 2, block) + 8 * i);
+  }
+}
+
+template <int kTile, int kShare>
 void tile(const GemmCall& call, int64_t first_patch, int32_t block) {
   const uint8_t* weights = call.weights + block * call.block_stride;
   __m256i wide[kTile][2][2];
@@ -96,24 +121,27 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t block) {
   for (int p = 0; p < kTile; ++p) wide[p][0][0] = wide[p][0][1] = wide[p][1][0] = wide[p][1][1] = _mm256_setzero_si256();
 
   for (const Run* run = call.runs; run != call.runs + call.run_count; ++run) {
-    const uint8_t* patches[kTile];
+    const uint8_t* patches[kTile * kShare];
 #pragma GCC unroll 8
-    for (int p = 0; p < kTile; ++p) patches[p] = call.patches[first_patch + p] + call.patch_offset + run->offset;
+    for (int p = 0; p < kTile * kShare; ++p) {
+      const int64_t patch = first_patch + p < call.patch_count ? first_patch + p : call.patch_count - 1;
+      patches[p] = call.patches[patch] + call.patch_offset + run->offset;
+    }
     __m256i some[kTile];
     int64_t k = 0;
     for (; k + 3 <= run->bytes; k += 3, weights += 3 * kBlock) {
-      look_up<kTile, true>(patches, 2 * k, low_of(load(weights)), some);
-      look_up<kTile, false>(patches, 2 * k + 1, high_of(load(weights)), some);
-      look_up<kTile, false>(patches, 2 * k + 2, low_of(load(weights + kBlock)), some);
+      look_up<kTile, kShare, true>(patches, 2 * k, low_of(load(weights)), some);
+      look_up<kTile, kShare, false>(patches, 2 * k + 1, high_of(load(weights)), some);
+      look_up<kTile, kShare, false>(patches, 2 * k + 2, low_of(load(weights + kBlock)), some);
       sums.add(some);
-      look_up<kTile, true>(patches, 2 * k + 3, high_of(load(weights + kBlock)), some);
-      look_up<kTile, false>(patches, 2 * k + 4, low_of(load(weights + 2 * kBlock)), some);
-      look_up<kTile, false>(patches, 2 * k + 5, high_of(load(weights + 2 * kBlock)), some);
+      look_up<kTile, kShare, true>(patches, 2 * k + 3, high_of(load(weights + kBlock)), some);
+      look_up<kTile, kShare, false>(patches, 2 * k + 4, low_of(load(weights + 2 * kBlock)), some);
+      look_up<kTile, kShare, false>(patches, 2 * k + 5, high_of(load(weights + 2 * kBlock)), some);
       sums.add(some);
     }
     for (; k < run->bytes; ++k, weights += kBlock) {
-      look_up<kTile, true>(patches, 2 * k, low_of(load(weights)), some);
-      look_up<kTile, false>(patches, 2 * k + 1, high_of(load(weights)), some);
+      look_up<kTile, kShare, true>(patches, 2 * k, low_of(load(weights)), some);
+      look_up<kTile, kShare, false>(patches, 2 * k + 1, high_of(load(weights)), some);
       sums.add(some);
     }
     if (run->flush == 0) continue;
@@ -128,24 +156,36 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t block) {
 
 #pragma GCC unroll 8
   for (int p = 0; p < kTile; ++p) {
-    store_sums(call, 2 * (first_patch + p), block, wide[p][0]);
-    store_sums(call, 2 * (first_patch + p) + 1, block, wide[p][1]);
+    const int64_t patch = first_patch + p * kShare;
+#pragma GCC unroll 8
+    for (int side = 0; side < 2; ++side) {
+      if constexpr (kShare == 1) {
+        store_sums(call, 2 * patch + side, block, wide[p][side]);
+      } else {
+        store_halves(call, 2 * patch + side, patch + 1 < call.patch_count, block, wide[p][side]);
+      }
+    }
   }
 }
 
 // All patches times one block, the last patches in smaller tiles.
-template <int kTile>
+template <int kTile, int kShare>
 void tiles(const GemmCall& call, int64_t first_patch, int32_t block) {
-  for (; first_patch + kTile <= call.patch_count; first_patch += kTile) tile<kTile>(call, first_patch, block);
-  if constexpr (kTile > 1) tiles<kTile - 1>(call, first_patch, block);
+  constexpr int kPatches = kTile * kShare;
+  constexpr int kLeast = kTile > 1 ? kPatches : 1;  // the smallest tile also takes less than it could
+  for (; first_patch + kLeast <= call.patch_count; first_patch += kPatches) tile<kTile, kShare>(call, first_patch, block);
+  if constexpr (kTile > 1) tiles<kTile - 1, kShare>(call, first_patch, block);
 }
 
 void gemm(const GemmCall& call) {
-  for (int32_t block = 0; block < call.blocks; ++block) tiles<kPairs>(call, 0, block);
+  const bool half = call.last_outputs <= kHalf;
+  const int32_t whole = half ? call.blocks - 1 : call.blocks;
+  for (int32_t block = 0; block < whole; ++block) tiles<4, 1>(call, 0, block);  // 4 times 3 registers of sums
+  if (half) tiles<3, 2>(call, 0, whole);
 }
 
 }  // namespace
 
-const BitGemm avx2_pairs = {"avx2_pairs", Isa::kAvx2, 2, 1, 4, kFlushBytes, expand, pack, gemm};
+const BitGemm avx2_pairs = {"avx2_pairs", Isa::kAvx2, 2, 1, 4, kFlushBytes, expand, pack_block, gemm};
 
 }  // namespace bduo::kernels

@@ -28,8 +28,9 @@ struct GemmCall {
   const uint8_t* weights;   // of the first block, packed, at the first run's place in K
   int64_t block_stride;     // bytes from a block's weights to the next block's
   int32_t blocks;
+  int32_t last_outputs;     // of the last block; the others have kBlock
   int32_t* sums;
-  int64_t sum_stride;       // int32 from a patch's sums to the next patch's; all kBlock lanes of every block are written
+  int64_t sum_stride;       // int32 from a patch's sums to the next patch's; lanes from round_up(last_outputs, 8) on need not be written
   bool accumulate;          // add to sums instead of overwriting
 };
 
@@ -47,9 +48,9 @@ struct BitGemm {
   // Activations as the kernel reads them: count bytes to count * expansion. `next` is the distance from a patch's bytes to those of the
   // patch beside it. May read next + kExpandSlack bytes beyond bits + count, and write kExpandSlack beyond the result.
   void (*expand)(const uint8_t* bits, int64_t count, int64_t next, uint8_t* out);
-  // Weights of one block: rows of k_bytes bytes for kBlock outputs (missing ones are rows of zeros) to kBlock * k_bytes bytes.
-  // The weights at byte k of K start kBlock * k bytes into the result.
-  void (*pack)(const uint8_t* rows, int64_t k_bytes, uint8_t* out);
+  // Weights of one block of so many outputs: rows of k_bytes bytes for kBlock outputs (missing ones are rows of zeros) to
+  // kBlock * k_bytes bytes. The weights at byte k of K start kBlock * k bytes into the result.
+  void (*pack)(const uint8_t* rows, int64_t k_bytes, int32_t outputs, uint8_t* out);
   void (*gemm)(const GemmCall& call);
 };
 

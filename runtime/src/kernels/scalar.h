@@ -17,7 +17,7 @@ inline Word load(const uint8_t* p) {
 inline void expand(const uint8_t* bits, int64_t count, int64_t, uint8_t* out) { std::memcpy(out, bits, static_cast<size_t>(count)); }
 
 // Words of 4 bytes of K, the block's outputs of each word side by side.
-inline void pack(const uint8_t* rows, int64_t k_bytes, uint8_t* out) {
+inline void pack(const uint8_t* rows, int64_t k_bytes, int32_t, uint8_t* out) {
   for (int64_t k = 0; k < k_bytes; k += 4) {
     for (int32_t lane = 0; lane < kBlock; ++lane, out += 4) std::memcpy(out, rows + lane * k_bytes + k, 4);
   }
@@ -30,7 +30,8 @@ inline void gemm(const GemmCall& call) {
   const Popcount popcount;
   for (int64_t p = 0; p < call.patch_count; ++p) {
     for (int32_t r = 0; r < call.blocks; ++r) {
-      for (int32_t first = 0; first < kBlock; first += kLanes) {
+      const int32_t outputs = r + 1 == call.blocks ? call.last_outputs : kBlock;
+      for (int32_t first = 0; first < outputs; first += kLanes) {
         const uint8_t* w = call.weights + r * call.block_stride + first * 4;
         int32_t* sums = call.sums + p * call.sum_stride + r * kBlock + first;
         int32_t sum[kLanes] = {};
