@@ -3,7 +3,8 @@
 python -m benchmarks.latency runs/digits/model.tflite runs/digits/model-float32.tflite runs/digits/model-int8.tflite
 
 Files with LCE's operators run in bduo_runtime and in LCE's own interpreter, all others in LiteRT (ai-edge-litert,
-XNNPACK). All take turns, one inference each, so that a change of the machine's speed meets all of them alike.
+XNNPACK). All take turns of about 20 ms, inference after inference as with a stream of images, so that a change of the
+machine's speed meets all of them alike; ratios are the median of the rounds' ratios.
 """
 
 import argparse
@@ -21,16 +22,28 @@ from convert.inspection import operators
 
 __all__ = ["Latency", "main", "measure", "processor", "runners"]
 
-_WARM_UP = 10
+_WARM_UP = 3
+_TURN = 0.02  # seconds, at least one inference
 _Name = TypeVar("_Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one inference."""
+    """Milliseconds of one inference, the mean of a turn, in every round."""
 
-    median: float
-    minimum: float
+    rounds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.rounds))
+
+    @property
+    def minimum(self) -> float:
+        return min(self.rounds)
+
+    def ratio_to(self, other: "Latency") -> float:
+        """The median of the ratios in rounds that both were measured in, side by side."""
+        return float(np.median(np.divide(self.rounds, other.rounds)))
 
 
 def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], object]]:
@@ -64,15 +77,23 @@ def _prepared(litert: Any) -> Callable[[], object]:
 
 
 def measure(running: Mapping[_Name, Callable[[], object]], rounds: int) -> dict[_Name, Latency]:
-    """Runs each in turn, `rounds` times; the median and the minimum of each."""
-    times: dict[_Name, list[float]] = {name: [] for name in running}
-    for i in range(_WARM_UP + rounds):
-        for name, run in running.items():
-            start = time.perf_counter()
+    """Runs each for a turn, in `rounds` rounds."""
+
+    def seconds(run: Callable[[], object], times: int) -> float:
+        start = time.perf_counter()
+        for _ in range(times):
             run()
-            if i >= _WARM_UP:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: Latency(float(np.median(t)), min(t)) for name, t in times.items()}
+        return (time.perf_counter() - start) / times
+
+    repeats = {}
+    for name, run in running.items():
+        seconds(run, _WARM_UP)
+        repeats[name] = max(1, round(_TURN / max(seconds(run, _WARM_UP), 1e-6)))
+    taken: dict[_Name, list[float]] = {name: [] for name in running}
+    for _ in range(rounds):
+        for name, run in running.items():
+            taken[name].append(1e3 * seconds(run, repeats[name]))
+    return {name: Latency(tuple(times)) for name, times in taken.items()}
 
 
 def processor() -> str:
@@ -93,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("files", type=Path, nargs="+", help="the .tflite files; ratios are to the first line")
     parser.add_argument("--threads", type=int, default=1, help="of each interpreter (default: 1)")
-    parser.add_argument("--rounds", type=int, default=200, help="inferences counted of each (default: 200)")
+    parser.add_argument("--rounds", type=int, default=50, help="turns of each, of about 20 ms (default: 50)")
     args = parser.parse_args(argv)
     if args.threads < 1 or args.rounds < 1:
         parser.error("--threads and --rounds must be at least 1")
@@ -102,11 +123,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"{file} does not exist")
     running = {(str(f), engine): run for f in args.files for engine, run in runners(f, args.threads).items()}
     latencies = measure(running, args.rounds)
-    first = next(iter(latencies.values())).median
+    first = next(iter(latencies.values()))
     print(f"{processor()}, {args.threads} thread(s), batch 1, {args.rounds} rounds, {time.strftime('%Y-%m-%d')}")
     print(f"{'median ms':>10} {'min ms':>8} {'ratio':>7}  file")
     for (name, engine), latency in latencies.items():
-        ratio = latency.median / first
+        ratio = latency.ratio_to(first)
         print(f"{latency.median:10.3f} {latency.minimum:8.3f} {ratio:7.2f}  {name} ({engine})")
     return 0
 

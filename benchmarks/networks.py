@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--widths", action="store_true", help="decoupled networks of duo_widths, multiples of 1 and 32, instead"
     )
-    parser.add_argument("--rounds", type=int, default=20, help="inferences to time of each file (default: 20)")
+    parser.add_argument("--rounds", type=int, default=20, help="turns of each file, of about 20 ms (default: 20)")
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = {name: _row(name, model, Path(folder)) for name, model in models.items()}
             runs = {(n, engine): run for n, (_, _, f) in found.items() if f for engine, run in runners(f).items()}
             latencies = measure(runs, args.rounds)
-        first = next(iter(latencies.values())).median
+        first = next(iter(latencies.values()))
         for name, (costs, size, _) in found.items():
             macs = [_millions(costs.macs.get(bits, 0)) for bits in (1, 2, 32)]
             times = {engine: latency for (n, engine), latency in latencies.items() if n == name}
@@ -99,10 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{network}, {name}: done", file=sys.stderr)
     print(markdown(rows))
     print(
-        f"\nms: median of {args.rounds} inferences, batch 1, one thread, the files of a network taking turns; ratio: "
-        f"to the network's first. Float networks on LiteRT's XNNPACK, others in bduo_runtime, and at last in LCE's own "
-        f"interpreter. {processor()}, "
-        f"{time.strftime('%Y-%m-%d')}."
+        f"\nms: median of {args.rounds} turns of about 20 ms, batch 1, one thread, the files of a network side by "
+        f"side; ratio: to the network's first. Float networks on LiteRT's XNNPACK, others in bduo_runtime, and at last "
+        f"in LCE's own interpreter. {processor()}, {time.strftime('%Y-%m-%d')}."
     )
     return 0
 
@@ -111,13 +110,13 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:.1f}M" if count else "-"
 
 
-def _times(latencies: dict[str, Latency], first: float) -> list[str]:
+def _times(latencies: dict[str, Latency], first: Latency) -> list[str]:
     """Of a file in its interpreters: milliseconds in the first, their ratio to `first`, milliseconds in LCE."""
     if not latencies:
         return ["-", "-", "-"]
-    best = next(iter(latencies.values())).median
+    best = next(iter(latencies.values()))
     lce = f"{latencies['LCE'].median:.1f}" if "LCE" in latencies else "-"
-    return [f"{best:.2f}", f"{best / first:.2f}", lce]
+    return [f"{best.median:.2f}", f"{best.ratio_to(first):.2f}", lce]
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ def _rows(
         ["file size", name, f"{size:,} bytes" + (f", {size / sizes['binary']:.1f} x" if name != "binary" else "")]
         for name, size in sizes.items()
     ]
-    first = next(iter(latencies.values())).median
+    first = next(iter(latencies.values()))
     rows += [
-        ["latency", f"{name} ({engine})", f"{latency.median:.3f} ms, {latency.median / first:.2f} x"]
+        ["latency", f"{name} ({engine})", f"{latency.median:.3f} ms, {latency.ratio_to(first):.2f} x"]
         for (name, engine), latency in latencies.items()
     ]
     return rows
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.summary", description="The results of a run that was trained and converted."
     )
     parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("--rounds", type=int, default=200, help="inferences to time of each file (default: 200)")
+    parser.add_argument("--rounds", type=int, default=50, help="turns of each file, of about 20 ms (default: 50)")
     args = parser.parse_args(argv)
     try:
         metrics = json.loads((args.run / "metrics.json").read_text())
@@ -80,7 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     latencies = measure(running, args.rounds)
     sizes = {name: file.stat().st_size for name, file in files.items()}
     print(table(_rows(metrics, conversion, latencies, sizes)))
-    print(f"Latency: median of {args.rounds}, batch 1, one thread, {processor()}, {time.strftime('%Y-%m-%d')}.")
+    print(
+        f"Latency: median of {args.rounds} turns of about 20 ms, batch 1, one thread, {processor()}, "
+        f"{time.strftime('%Y-%m-%d')}."
+    )
     print(
         "float32 and int8: the same network with ReLU and float kernels in the baseline's widths (same weights and "
         "MACs), untrained."

@@ -57,7 +57,7 @@ def test_latency_compares_with_the_first_line(run, capsys):
     assert latency.main([*files, "--rounds", "3"]) == 0
     _, _, first, _, second = capsys.readouterr().out.splitlines()
     assert float(first.split()[2]) == 1.0
-    assert float(second.split()[2]) == pytest.approx(float(second.split()[0]) / float(first.split()[0]), rel=0.05)
+    assert 0.01 < float(second.split()[2]) < 100
 
 
 def test_every_interpreter_runs_the_model(run):
@@ -69,11 +69,18 @@ def test_every_interpreter_runs_the_model(run):
     assert list(latency.runners(run / "model-int8.tflite")) == ["LiteRT, XNNPACK"]
 
 
-def test_measure_takes_turns():
+def test_measure_takes_turns(monkeypatch):
+    monkeypatch.setattr(latency, "_TURN", 0)  # one inference a turn
     order = []
     figures = latency.measure({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=5)
-    assert order == ["a", "b"] * (5 + latency._WARM_UP)
+    assert order[-10:] == ["a", "b"] * 5
     assert all(0 <= f.minimum <= f.median for f in figures.values())
+
+
+def test_ratios_are_of_neighbouring_turns():
+    slow, fast = latency.Latency((4.0, 8.0, 12.0)), latency.Latency((1.0, 4.0, 3.0))
+    assert slow.ratio_to(fast) == 4.0
+    assert (slow.median, slow.minimum) == (8.0, 4.0)
 
 
 @pytest.mark.parametrize(
