@@ -1,0 +1,86 @@
+"""Writes the seed corpora, with the tests' folder on PYTHONPATH: `python seeds.py folder` makes folder/delegate and folder/flexbuffer."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import lce_graphs
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+
+FORMS = [
+    "plain",
+    "scaled",
+    "activated",
+    "chained",
+    "pooled",
+    "bit_pooled",
+    "thresholds",
+    "pooled_thresholds",
+    "float_thresholds",
+    "residual",
+    "residual_thresholds",
+    "read_twice",
+    "signs",
+    "grouped",
+    "classifier",
+]
+INT8 = {
+    "inference_input_type": tf.int8,
+    "inference_output_type": tf.int8,
+    "experimental_default_int8_range": (-3, 3),
+}
+TRAILER = bytes(4)  # the run's settings, see delegate.cc
+
+
+def stripped(data: bytes) -> bytes:
+    """Without what only people read: the smaller a file, the more of its mutations matter."""
+    import flatbuffers
+
+    model = schema.ModelT.InitFromPackedBuf(data)
+    model.description = None
+    model.metadata = None
+    model.signatureDefs = None
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = None
+        tensor.shapeSignature = None
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def options(data: bytes) -> list[bytes]:
+    """The FlexBuffers of a model's operators."""
+    operators = schema.ModelT.InitFromPackedBuf(data).subgraphs[0].operators
+    return [np.asarray(op.customOptions, np.uint8).tobytes() for op in operators if op.customOptions is not None]
+
+
+def write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def main(folder: Path) -> None:
+    seen: set[bytes] = set()
+    for name in FORMS:
+        for seed in range(3):
+            model = lce_graphs.model_of([getattr(lce_graphs, name)], seed, [(6, 6, 4), (5, 7, 8), (9, 5, 33)][seed])
+            for kind, settings in (("float", {}), ("int8", INT8)):
+                try:
+                    data = stripped(lce_graphs.convert(model, **settings))
+                except Exception as error:  # not every form has an int8 variant
+                    print(name, seed, kind, "is not converted:", str(error).splitlines()[0][:80])
+                    continue
+                write(folder / "delegate" / f"{name}-{seed}-{kind}", data + TRAILER)
+                for i, option in enumerate(options(data)):
+                    if option not in seen:
+                        write(folder / "flexbuffer" / f"{name}-{seed}-{kind}-{i}", option)
+                        seen.add(option)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
