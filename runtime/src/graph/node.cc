@@ -1,6 +1,7 @@
 // Operators and tensors of the host's graph, as far as this library takes part in them, read and checked.
 #include "graph/node.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "flexbuffer/map.h"
@@ -212,18 +213,18 @@ Node read_node(TfLiteContext* context, int index, std::string* error) {
   for (Kind kind : {Kind::kQuantize, Kind::kDequantize, Kind::kConv, Kind::kBitPool}) {
     if (std::strcmp(name, kind_name(kind)) == 0) node.kind = kind;
   }
-  for (int id : node.outputs) {
-    if (node.kind != Kind::kOther && (id < 0 || is_constant(tensor_of(context, id)))) *error = "its output is not a tensor to write to";
+  const auto writable = [&](int id) { return id >= 0 && !is_constant(tensor_of(context, id)); };
+  if (node.kind != Kind::kOther && !std::all_of(node.outputs.begin(), node.outputs.end(), writable)) {
+    *error = "its output is not a tensor to write to";
+  } else {
+    switch (node.kind) {
+      case Kind::kConv: *error = read_conv(context, *host, &node); break;
+      case Kind::kBitPool: *error = read_bit_pool(context, *host, &node); break;
+      case Kind::kQuantize:
+      case Kind::kDequantize: *error = read_conversion(context, node, node.kind == Kind::kQuantize); break;
+      default: break;
+    }
   }
-  std::string problem;
-  switch (node.kind) {
-    case Kind::kConv: problem = read_conv(context, *host, &node); break;
-    case Kind::kBitPool: problem = read_bit_pool(context, *host, &node); break;
-    case Kind::kQuantize:
-    case Kind::kDequantize: problem = read_conversion(context, node, node.kind == Kind::kQuantize); break;
-    default: break;
-  }
-  if (error->empty()) *error = problem;
   if (!error->empty()) *error = std::string(name) + " (operator " + number(index) + "): " + *error;
   return node;
 }
