@@ -141,7 +141,9 @@ void read_builtin(TfLiteContext* context, const TfLiteNode& host, int code, Node
   for (int id : node->inputs) {
     if (id < 0 || !is_float(tensor_of(context, id))) return;
   }
-  if (!host.builtin_data || node->outputs.size() != 1 || node->outputs[0] < 0 || !is_float(tensor_of(context, node->outputs[0]))) return;
+  if (!host.builtin_data || node->outputs.size() != 1 || node->outputs[0] < 0) return;
+  const TfLiteTensor& output = tensor_of(context, node->outputs[0]);
+  if (!is_float(output) || is_constant(output)) return;
   const size_t inputs = node->inputs.size();
   switch (code) {
     case kTfLiteBuiltinAdd:
@@ -154,7 +156,7 @@ void read_builtin(TfLiteContext* context, const TfLiteNode& host, int code, Node
     }
     case kTfLiteBuiltinConcatenation: {
       const auto* params = static_cast<const TfLiteConcatenationParams*>(host.builtin_data);
-      const int rank = static_cast<int>(dims_of(tensor_of(context, node->outputs[0])).size());
+      const int rank = static_cast<int>(dims_of(output).size());
       if (inputs < 2 || params->activation != kTfLiteActNone || rank == 0 || (params->axis != -1 && params->axis != rank - 1)) return;
       node->kind = Kind::kConcat;
       return;
