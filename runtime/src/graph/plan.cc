@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kNone = std::numeric_limits<size_t>::max();
 // Bounds on what is looked for, so that no file makes the search long.
 constexpr size_t kMostOperations = 64, kMostCopies = 64;
-constexpr int64_t kMostThresholds = 1 << 20;
+constexpr int64_t kMostWork = 1 << 22;  // operations whose thresholds are sought, channel by channel, in the whole plan
 
 class Planner {
  public:
@@ -136,7 +136,7 @@ class Planner {
     Comparison comparison;
     comparison.channels = channels_of(tensor(source));
     const int64_t all_channels = int64_t{comparison.channels} * static_cast<int64_t>(copies.size());
-    if (all_channels <= 0 || all_channels > kMostThresholds || channels_of(tensor(node(quantize).inputs[0])) != all_channels) return false;
+    if (all_channels <= 0 || all_channels > kMostWork || channels_of(tensor(node(quantize).inputs[0])) != all_channels) return false;
     for (const Path& path : copies) {
       const auto end = std::find(path.tensors.begin(), path.tensors.end(), source);
       if (end == path.tensors.end()) return false;
@@ -167,6 +167,10 @@ class Planner {
       if (i != quantize && !inside(node(i).outputs[0], nodes)) return false;
     }
     if (comparison.copies.size() > 1 && comparison.channels % 8 != 0 && !only_convs_read(step.output, static_cast<int32_t>(all_channels))) return false;
+    int64_t work = 0;
+    for (const Chain& chain : comparison.copies) work += comparison.channels * static_cast<int64_t>(1 + comparison.before.size() + chain.size());
+    if (work > work_left_) return false;
+    work_left_ -= work;
     const size_t conv = producer(source);
     if (is_float_conv(conv) && !taken_[conv] && inside(source, nodes) && conv_compares(conv, comparison, &step)) {
       step.pool = pool;
@@ -278,6 +282,7 @@ class Planner {
   std::set<int> outputs_;
   Plan plan_;
   std::vector<bool> taken_;
+  int64_t work_left_ = kMostWork;
   std::map<int, size_t> producer_;
   std::map<int, std::vector<size_t>> readers_;
 };
