@@ -38,7 +38,7 @@ struct Statistics {
 
 // Whether a run is quick: bounds on memory and on the work of convolutions, whose output has at most as many pixels as some input.
 bool is_small(const Model& model, const std::vector<std::vector<int>>& shapes) {
-  constexpr int64_t kMostBytes = 4 << 20, kMostPixels = 4096, kMostWork = 50'000'000;
+  constexpr int64_t kMostBytes = 1 << 20, kMostPixels = 4096, kMostWork = 50'000'000;
   int64_t bytes = 0, most_pixels = 1, bits = 0;
   for (size_t i = 0; i < shapes.size(); ++i) {
     int64_t pixels = 1, size = 4;
