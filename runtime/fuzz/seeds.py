@@ -2,11 +2,13 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import flatbuffers
 import lce_graphs
 import numpy as np
 import tensorflow as tf
@@ -37,10 +39,14 @@ INT8 = {
 TRAILER = bytes(4)  # the run's settings, see delegate.cc
 
 
+def packed(model: schema.ModelT) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def stripped(data: bytes) -> bytes:
     """Without what only people read: the smaller a file, the more of its mutations matter."""
-    import flatbuffers
-
     model = schema.ModelT.InitFromPackedBuf(data)
     model.description = None
     model.metadata = None
@@ -48,9 +54,24 @@ def stripped(data: bytes) -> bytes:
     for tensor in model.subgraphs[0].tensors:
         tensor.name = None
         tensor.shapeSignature = None
-    builder = flatbuffers.Builder(len(data))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(model)
+
+
+def retyped(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The model with other numbers on the far side of its bits: the converter makes no bool and seldom int8."""
+    for kind in (schema.TensorType.INT8, schema.TensorType.BOOL):
+        model = schema.ModelT.InitFromPackedBuf(data)
+        graph = model.subgraphs[0]
+        for op in graph.operators:
+            name = model.operatorCodes[op.opcodeIndex].customCode
+            if name in (b"LceQuantize", b"LceDequantize", b"LceBconv2d"):
+                tensor = graph.tensors[op.inputs[0] if name == b"LceQuantize" else op.outputs[0]]
+                if tensor.type == schema.TensorType.FLOAT32 and (kind == schema.TensorType.INT8 or name != b"LceBconv2d"):
+                    tensor.type = kind
+                    tensor.quantization = schema.QuantizationParametersT()
+                    tensor.quantization.scale = np.float32([0.25])
+                    tensor.quantization.zeroPoint = np.int64([3])
+        yield "int8" if kind == schema.TensorType.INT8 else "bool", packed(model)
 
 
 def options(data: bytes) -> list[bytes]:
@@ -76,6 +97,8 @@ def main(folder: Path) -> None:
                     print(name, seed, kind, "is not converted:", str(error).splitlines()[0][:80])
                     continue
                 write(folder / "delegate" / f"{name}-{seed}-{kind}", data + TRAILER)
+                for other, changed in retyped(data) if kind == "float" else ():
+                    write(folder / "delegate" / f"{name}-{seed}-to-{other}", changed + TRAILER)
                 for i, option in enumerate(options(data)):
                     if option not in seen:
                         write(folder / "flexbuffer" / f"{name}-{seed}-{kind}-{i}", option)
