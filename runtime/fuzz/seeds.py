@@ -1,4 +1,4 @@
-"""Writes the seed corpora, with the tests' folder on PYTHONPATH: `python seeds.py folder` makes folder/delegate and folder/flexbuffer."""
+"""Writes seed corpora: `PYTHONPATH=../tests python seeds.py folder` makes folder/delegate and folder/flexbuffer."""
 
 import os
 import sys
@@ -66,7 +66,9 @@ def retyped(data: bytes) -> Iterator[tuple[str, bytes]]:
             name = model.operatorCodes[op.opcodeIndex].customCode
             if name in (b"LceQuantize", b"LceDequantize", b"LceBconv2d"):
                 tensor = graph.tensors[op.inputs[0] if name == b"LceQuantize" else op.outputs[0]]
-                if tensor.type == schema.TensorType.FLOAT32 and (kind == schema.TensorType.INT8 or name != b"LceBconv2d"):
+                if tensor.type == schema.TensorType.FLOAT32 and (
+                    kind == schema.TensorType.INT8 or name != b"LceBconv2d"
+                ):
                     tensor.type = kind
                     tensor.quantization = schema.QuantizationParametersT()
                     tensor.quantization.scale = np.float32([0.25])
