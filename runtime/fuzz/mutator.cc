@@ -124,6 +124,14 @@ class Mutator {
 }  // namespace bduo::fuzz
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most, unsigned seed) {
-  if (seed % 32 != 0 && bduo::fuzz::Mutator(data, size, seed).mutate()) return size;
+  // Most changes that a host would refuse at once are not worth an input.
+  constexpr unsigned kTries = 4;
+  const std::vector<uint8_t> before(data, data + size);
+  for (unsigned i = 0; seed % 32 != 0 && i < kTries; ++i) {
+    if (!bduo::fuzz::Mutator(data, size, seed + i).mutate()) continue;
+    bduo::fuzz::Model model;
+    if (i + 1 == kTries || bduo::fuzz::read_model(data, size, &model)) return size;
+    std::memcpy(data, before.data(), size);
+  }
   return LLVMFuzzerMutate(data, size, most);
 }

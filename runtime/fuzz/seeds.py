@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -37,6 +38,32 @@ INT8 = {
     "experimental_default_int8_range": (-3, 3),
 }
 TRAILER = bytes(4)  # the run's settings, see delegate.cc
+
+
+def activations(rng: np.random.Generator, x: Any) -> Any:
+    """Fused activations between, and operations behind a concatenation."""
+    y = lce_graphs.conv(rng, x)
+    n = y.shape[-1]
+    constant = [tf.constant(rng.normal(size=n) * 3, tf.float32) for _ in range(4)]
+    y = tf.concat([tf.nn.relu6(constant[0] - y) * constant[1], tf.nn.relu(y * constant[2]) - constant[3]], axis=-1)
+    y = y * tf.constant(rng.normal(size=2 * n), tf.float32) + tf.constant(rng.normal(size=2 * n), tf.float32)
+    return lce_graphs.conv(rng, y, padding="one")
+
+
+def pooled_activations(rng: np.random.Generator, x: Any) -> Any:
+    y = lce_graphs.conv(rng, x)
+    n = y.shape[-1]
+    y = tf.nn.relu(y * tf.constant(rng.normal(size=n), tf.float32) - tf.constant(rng.normal(size=n), tf.float32))
+    return lce_graphs.conv(rng, lce_graphs.compared(rng, lce_graphs.pool(rng, y)), padding="one")
+
+
+def deep(rng: np.random.Generator, x: Any) -> Any:
+    """More channels than the kernels sum at once."""
+    x = tf.concat([x[:, :2, :2]] * 256, axis=-1)
+    return lce_graphs.conv(rng, x, padding="one", filters=1, kernel_size=3, strides=1, dilation_rate=1)
+
+
+OWN_FORMS = {"activations": activations, "pooled_activations": pooled_activations, "deep": deep}
 
 
 def packed(model: schema.ModelT) -> bytes:
@@ -89,9 +116,10 @@ def write(path: Path, data: bytes) -> None:
 
 def main(folder: Path) -> None:
     seen: set[bytes] = set()
-    for name in FORMS:
+    forms = {name: getattr(lce_graphs, name) for name in FORMS} | OWN_FORMS
+    for name, form in forms.items():
         for seed in range(3):
-            model = lce_graphs.model_of([getattr(lce_graphs, name)], seed, [(6, 6, 4), (5, 7, 8), (9, 5, 33)][seed])
+            model = lce_graphs.model_of([form], seed, [(6, 6, 4), (5, 7, 8), (9, 5, 33)][seed])
             for kind, settings in (("float", {}), ("int8", INT8)):
                 try:
                     data = stripped(lce_graphs.convert(model, **settings))
