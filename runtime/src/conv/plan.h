@@ -87,6 +87,8 @@ struct BinaryConv::Plan {
 
   int64_t effective_height() const { return int64_t{shape.window.height - 1} * shape.window.dilation_height + 1; }
   int64_t effective_width() const { return int64_t{shape.window.width - 1} * shape.window.dilation_width + 1; }
+  // Pixels from a patch to the one beside it; if there is none, as many as lead to the zeros behind the row.
+  int64_t next_patch() const { return shape.window.stride_width < padded_width ? shape.window.stride_width : padded_width; }
   int64_t rows_per_image() const { return pooled ? pool.output_height : shape.output_height; }
   int64_t row_width() const { return pooled ? pool.output_width : shape.output_width; }
 

@@ -7,6 +7,9 @@
 namespace bduo {
 namespace {
 
+// Of the expanded rows under a window and of those of a band. Far above any network's: where dilation makes most of them padding, a
+// small file must not take much memory and time.
+constexpr int64_t kMostWindowBytes = int64_t{1} << 26, kMostBandBytes = int64_t{1} << 28;
 constexpr const char* kNoMemory = "there is not enough memory for this convolution";
 
 int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
@@ -65,7 +68,7 @@ std::string BinaryConv::Plan::prepare(const ChannelLayout& input, const int32_t*
   padded_width = (int64_t{shape.output_width} - 1) * shape.window.stride_width + effective_width();
   sums_width = round_up(shape.output_width, gemm->patches);
   k_bytes = taps * group_bytes;
-  if (padded_width * expanded_pixel > 1 << 28 || padded_width * expanded_pixel * effective_height() > int64_t{1} << 30) {
+  if (padded_width * expanded_pixel > kMostWindowBytes / effective_height()) {
     return "the input's rows are too large";
   }
   cut_runs();
@@ -200,8 +203,8 @@ std::string BinaryConv::Plan::cut_tasks(int threads) {
   scratch.resize(static_cast<size_t>(threads));
   const int64_t window = pooled ? std::min<int64_t>(pool.window.height, shape.output_height) * std::min<int64_t>(pool.window.width, shape.output_width) : 0;
   for (Scratch& s : scratch) {
-    const int64_t row = padded_width * pixel_bytes + shape.window.stride_width * pixel_bytes + kExpandSlack;
-    if (most_rows > (int64_t{1} << 31) / (padded_width * expanded_pixel) || sums_stride > (int64_t{1} << 31) / most_patches ||
+    const int64_t row = (padded_width + next_patch()) * pixel_bytes + kExpandSlack;
+    if (most_rows > kMostBandBytes / (padded_width * expanded_pixel) || sums_stride > (int64_t{1} << 31) / most_patches ||
         !s.row.allocate(row) || !s.input.allocate(most_rows * padded_width * expanded_pixel + kExpandSlack) || !s.patches.allocate(most_patches) ||
         !s.sums.allocate(most_patches * sums_stride) || !s.pooled.allocate(pooled ? sums_stride : 0) || !s.window.allocate(window)) {
       return kNoMemory;

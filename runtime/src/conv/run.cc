@@ -47,7 +47,7 @@ int64_t BinaryConv::Plan::gather(const uint8_t* input, int64_t band, Scratch& s)
           std::memcpy(bits, from + x * input_pixel + group * group_stride, static_cast<size_t>(group_bytes));
         }
       }
-      gemm->expand(s.row.data(), padded_width * pixel_bytes, w.stride_width * pixel_bytes, to);
+      gemm->expand(s.row.data(), padded_width * pixel_bytes, next_patch() * pixel_bytes, to);
     }
     for (int64_t y = begin; y < end; ++y) {
       for (int64_t x = 0; x < shape.output_width; x += gemm->patches) {
