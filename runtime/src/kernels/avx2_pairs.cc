@@ -180,8 +180,8 @@ void tiles(const GemmCall& call, int64_t first_patch, int32_t block) {
 void gemm(const GemmCall& call) {
   const bool half = call.last_outputs <= kHalf;
   const int32_t whole = half ? call.blocks - 1 : call.blocks;
-  for (int32_t block = 0; block < whole; ++block) tiles<4, 1>(call, 0, block);  // 4 times 3 registers of sums
-  if (half) tiles<3, 2>(call, 0, whole);
+  for (int32_t block = 0; block < whole; ++block) tiles<2, 1>(call, 0, block);  // larger tiles spill registers
+  if (half) tiles<2, 2>(call, 0, whole);
 }
 
 }  // namespace
