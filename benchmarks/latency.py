@@ -113,22 +113,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.latency", description="Times .tflite files side by side, batch 1."
     )
     parser.add_argument("files", type=Path, nargs="+", help="the .tflite files; ratios are to the first line")
-    parser.add_argument("--threads", type=int, default=1, help="of each interpreter (default: 1)")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1], help="of each interpreter; several are compared (default: 1)"
+    )
     parser.add_argument("--rounds", type=int, default=50, help="turns of each, of about 20 ms (default: 50)")
     args = parser.parse_args(argv)
-    if args.threads < 1 or args.rounds < 1:
+    if min(args.threads) < 1 or args.rounds < 1:
         parser.error("--threads and --rounds must be at least 1")
     for file in args.files:
         if not file.is_file():
             parser.error(f"{file} does not exist")
-    running = {(str(f), engine): run for f in args.files for engine, run in runners(f, args.threads).items()}
+    running = {
+        (str(f), engine, threads): run
+        for f in args.files
+        for threads in args.threads
+        for engine, run in runners(f, threads).items()
+    }
     latencies = measure(running, args.rounds)
     first = next(iter(latencies.values()))
-    print(f"{processor()}, {args.threads} thread(s), batch 1, {args.rounds} rounds, {time.strftime('%Y-%m-%d')}")
-    print(f"{'median ms':>10} {'min ms':>8} {'ratio':>7}  file")
-    for (name, engine), latency in latencies.items():
+    print(f"{processor()}, batch 1, {args.rounds} rounds, {time.strftime('%Y-%m-%d')}")
+    print(f"{'median ms':>10} {'min ms':>8} {'ratio':>7} {'threads':>8}  file")
+    for (name, engine, threads), latency in latencies.items():
         ratio = latency.ratio_to(first)
-        print(f"{latency.median:10.3f} {latency.minimum:8.3f} {ratio:7.2f}  {name} ({engine})")
+        print(f"{latency.median:10.3f} {latency.minimum:8.3f} {ratio:7.2f} {threads:8}  {name} ({engine})")
     return 0
 
 
