@@ -23,7 +23,7 @@ from convert.inspection import operators
 __all__ = ["Latency", "main", "measure", "processor", "runners"]
 
 _WARM_UP = 3
-_TURN = 0.02  # seconds, at least one inference
+_TURN = 20.0  # milliseconds, at least one inference
 _Name = TypeVar("_Name", bound=Hashable)
 
 
@@ -76,8 +76,8 @@ def _prepared(litert: Any) -> Callable[[], object]:
     return litert.invoke
 
 
-def measure(running: Mapping[_Name, Callable[[], object]], rounds: int) -> dict[_Name, Latency]:
-    """Runs each for a turn, in `rounds` rounds."""
+def measure(running: Mapping[_Name, Callable[[], object]], rounds: int, turn: float = _TURN) -> dict[_Name, Latency]:
+    """Runs each for a turn of so many milliseconds, at least once, in `rounds` rounds."""
 
     def seconds(run: Callable[[], object], times: int) -> float:
         start = time.perf_counter()
@@ -88,7 +88,7 @@ def measure(running: Mapping[_Name, Callable[[], object]], rounds: int) -> dict[
     repeats = {}
     for name, run in running.items():
         seconds(run, _WARM_UP)
-        repeats[name] = max(1, round(_TURN / max(seconds(run, _WARM_UP), 1e-6)))
+        repeats[name] = max(1, round(1e-3 * turn / max(seconds(run, _WARM_UP), 1e-6)))
     taken: dict[_Name, list[float]] = {name: [] for name in running}
     for _ in range(rounds):
         for name, run in running.items():
@@ -117,9 +117,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--threads", type=int, nargs="+", default=[1], help="of each interpreter; several are compared (default: 1)"
     )
     parser.add_argument("--rounds", type=int, default=50, help="turns of each, of about 20 ms (default: 50)")
+    parser.add_argument(
+        "--turn",
+        type=float,
+        default=_TURN,
+        metavar="MS",
+        help="length of a turn; 0: one inference, whose data the others have driven from the caches (default: 20)",
+    )
     args = parser.parse_args(argv)
-    if min(args.threads) < 1 or args.rounds < 1:
-        parser.error("--threads and --rounds must be at least 1")
+    if min(args.threads) < 1 or args.rounds < 1 or args.turn < 0:
+        parser.error("--threads and --rounds must be at least 1, --turn at least 0")
     for file in args.files:
         if not file.is_file():
             parser.error(f"{file} does not exist")
@@ -129,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for threads in args.threads
         for engine, run in runners(f, threads).items()
     }
-    latencies = measure(running, args.rounds)
+    latencies = measure(running, args.rounds, args.turn)
     first = next(iter(latencies.values()))
     print(f"{processor()}, batch 1, {args.rounds} rounds, {time.strftime('%Y-%m-%d')}")
     print(f"{'median ms':>10} {'min ms':>8} {'ratio':>7} {'threads':>8}  file")
