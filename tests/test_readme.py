@@ -1,4 +1,4 @@
-"""The README's example runs as it stands, and its commands are ones that exist."""
+"""The README's Python runs as it stands, and its commands are ones that exist."""
 
 import os
 import re
@@ -14,12 +14,18 @@ labels = np.arange(64) % 10
 images = np.random.default_rng(0).normal(size=(64, 28, 28, 1)).astype("float32") + labels[:, None, None, None] / 5
 """
 
+_CHECK = """
+expected = binary.predict(images)
+assert expected.shape == logits.shape == (64, 10)
+assert np.mean(expected.argmax(-1) == logits.argmax(-1)) > 0.9
+"""
 
-def test_the_keras_example(tmp_path: Path) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+def test_the_python_examples(tmp_path: Path) -> None:
+    example, running = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     # The example first: it shows in which order to import.
     define, separator, train = example.partition("model.compile(")
-    script = define + _DATA + separator + train + "\nassert binary.predict(images).shape == (64, 10)\n"
+    script = define + _DATA + separator + train + running + _CHECK
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

@@ -24,29 +24,28 @@ def build(folder: Path, *options: str, targets: tuple[str, ...] = ("all",)) -> P
     return folder
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("native"))
+TESTS = tuple(f"{name}_test" for name in ("shape", "stages", "bits", "thread_pool", "conv"))
 
 
-def test_everything(built):
-    """All of ctest: kernels and convolutions against loops, and fuzz targets with AddressSanitizer and UBSan."""
-    run(built, "ctest", "--output-on-failure")
+def test_native(tmp_path):
+    """Kernels, stages and convolutions against loops, every instruction set that the machine has."""
+    run(build(tmp_path, targets=TESTS), "ctest", "--output-on-failure", "--exclude-regex", "fuzz")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_sanitized(tmp_path, sanitizers):
-    names = [f"{name}_test" for name in ("shape", "stages", "bits", "thread_pool", "conv")]
-    options = [f"-DBDUO_RUNTIME_SANITIZE={sanitizers}", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
-    build(tmp_path, *options, targets=tuple(names))
-    for name in names:
+    build(tmp_path, f"-DBDUO_RUNTIME_SANITIZE={sanitizers}", "-DCMAKE_BUILD_TYPE=RelWithDebInfo", targets=TESTS)
+    for name in TESTS:
         # The argument is conv_test's: every twentieth shape.
         assert ", 0 failed" in run(tmp_path, f"tests/cpp/{name}", "20")
 
 
 @pytest.mark.slow
-def test_fuzz(built):
-    """More mutated files than `test_everything` has. Clang's libFuzzer searches better: docs/runtime.md."""
-    for target, runs in (("flexbuffer", 300_000), ("delegate", 20_000)):
-        run(built, f"fuzz/fuzz_{target}", f"-runs={runs}", "-seed=2", str(RUNTIME / "fuzz" / "corpus" / target))
+def test_fuzz(tmp_path):
+    """Files that once crashed, and mutated ones. Clang's libFuzzer searches better: docs/runtime.md."""
+    targets = ("fuzz_flexbuffer", "fuzz_delegate")
+    run(build(tmp_path, targets=targets), "ctest", "--output-on-failure", "--tests-regex", "fuzz")
+    for name, runs in zip(targets, (300_000, 20_000), strict=True):
+        corpus = RUNTIME / "fuzz" / "corpus" / name.removeprefix("fuzz_")
+        run(tmp_path, f"fuzz/{name}", f"-runs={runs}", "-seed=2", str(corpus))
