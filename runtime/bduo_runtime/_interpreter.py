@@ -76,8 +76,8 @@ class Interpreter:
         """Runs the model on a batch of any size.
 
         Args:
-            batch: array (batch, ...) of the input's shape and type, or a list of such, one an input. The model's own
-                batch (mostly 1) is run as often as needed.
+            batch: array (batch, ...) of the input's shape and type (floats of any width), or a list of such, one an
+                input. The model's own batch (mostly 1) is run as often as needed.
 
         Returns:
             Array (batch, ...) or, of a model of several outputs, a list of such.
@@ -86,8 +86,7 @@ class Interpreter:
             ValueError: the shape or type is not the model's.
         """
         several = isinstance(batch, (list, tuple)) and len(self._inputs) > 1
-        arrays = [np.asarray(a) for a in batch] if several else [np.asarray(batch)]
-        self._check(arrays)
+        arrays = self._checked([np.asarray(a) for a in batch] if several else [np.asarray(batch)])
         size = arrays[0].shape[0]
         step = self.input_shapes[0][0]
         parts = [self._run([a[i : i + step] for a in arrays], step) for i in range(0, size, step)]
@@ -97,9 +96,11 @@ class Interpreter:
             outputs.append(np.concatenate([empty, *(part[i] for part in parts)])[:size])
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def _check(self, arrays: list[np.ndarray]) -> None:
+    def _checked(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """The arrays in the inputs' types, if they fit."""
         if len(arrays) != len(self._inputs):
             raise ValueError(f"the model has {len(self._inputs)} inputs, not {len(arrays)}")
+        arrays = [_as_float(a, d["dtype"]) for a, d in zip(arrays, self._inputs, strict=True)]
         for array, detail, shape in zip(arrays, self._inputs, self.input_shapes, strict=True):
             if array.ndim != len(shape) or array.shape[1:] != shape[1:]:
                 wanted = ", ".join(["batch", *map(str, shape[1:])])
@@ -108,6 +109,7 @@ class Interpreter:
                 raise ValueError(f"input {detail['name']!r} must be {np.dtype(detail['dtype'])}, not {array.dtype}")
             if array.shape[0] != arrays[0].shape[0]:
                 raise ValueError("all inputs must have the same batch")
+        return arrays
 
     def _run(self, arrays: list[np.ndarray], step: int) -> list[np.ndarray]:
         for array, detail in zip(arrays, self._inputs, strict=True):
@@ -119,6 +121,12 @@ class Interpreter:
         except (ValueError, RuntimeError) as e:
             raise ModelError(_one_line(e)) from None
         return [self.litert.get_tensor(detail["index"]) for detail in self._outputs]
+
+
+def _as_float(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Floats of another width, such as NumPy's float64, in the model's; all else as it is."""
+    both = np.issubdtype(array.dtype, np.floating) and np.issubdtype(dtype, np.floating)
+    return array.astype(dtype, copy=False) if both else array
 
 
 def _one_line(error: Exception) -> str:

@@ -55,13 +55,19 @@ def test_batch_of_the_file(converted):
     [
         (np.zeros((1, 8, 8, 15), np.float32), r"must have the shape \(batch, 8, 8, 16\), not \(1, 8, 8, 15\)"),
         (np.zeros((8, 8, 16), np.float32), r"must have the shape"),
-        (np.zeros((1, 8, 8, 16)), "must be float32, not float64"),
+        (np.zeros((1, 8, 8, 16), int), "must be float32, not int64"),
         (np.zeros((1, 8, 8, 16), np.uint8), "must be float32, not uint8"),
     ],
 )
 def test_wrong_input(model, batch, message):
     with pytest.raises(ValueError, match=message):
         bduo_runtime.Interpreter(model).predict(batch)
+
+
+def test_floats_of_another_width(model):
+    x = images(2)
+    interpreter = bduo_runtime.Interpreter(model)
+    assert_equal(interpreter.predict(x.astype(np.float64)), interpreter.predict(x))
 
 
 def test_wrong_threads(model):
