@@ -52,7 +52,7 @@ const char* check_tensor(const TfLiteTensor& tensor) {
 
 std::string mismatch(const std::string& what) {
   return "the host's TFLite interface is not the one this library knows (" + what + "); versions that work: ai-edge-litert 1.x and 2.x, "
-         "tflite-runtime 2.14, TensorFlow 2.17 to 2.21";
+         "tflite-runtime 2.14, TensorFlow 2.21";
 }
 
 }  // namespace
