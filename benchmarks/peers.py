@@ -1,7 +1,7 @@
 """Writes the files that docs/runtime.md compares: a network, decoupled, and what one would deploy instead of it.
 
 python -m benchmarks.peers vgg7 resnet18 --folder runs/peers
-python -m benchmarks.latency runs/peers/vgg7*.tflite --threads 1 2
+python -m benchmarks.latency runs/peers/vgg7.tflite runs/peers/vgg7-*.tflite
 
 For each network NAME.tflite (decoupled, for LCE), NAME-float32.tflite and NAME-int8.tflite (ReLU and float kernels in
 the baseline's widths: the same weights and MACs). Weights are untrained: no latency depends on them.

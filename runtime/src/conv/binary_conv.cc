@@ -50,7 +50,8 @@ std::string BinaryConv::Plan::prepare_scaling(Activation activation, const std::
   return {};
 }
 
-std::string BinaryConv::Plan::prepare_comparison(const CompareStage& stage) {
+std::string BinaryConv::Plan::prepare_stage(const CompareStage& stage) {
+  output = Output::kBits;
   if (stage.copies < 1 || stage.copies > 1 << 16) return "copies are not positive or too many";
   const int64_t size = int64_t{stage.copies} * shape.channels_out;
   if (static_cast<int64_t>(stage.threshold.size()) != size) return "thresholds are not one a channel and copy";
@@ -82,47 +83,43 @@ std::string BinaryConv::Plan::prepare_comparison(const CompareStage& stage) {
   return {};
 }
 
-std::string BinaryConv::prepare(const ConvShape& shape, const ChannelLayout& input, const int32_t* filter, int64_t filter_words,
-                                const FloatStage& stage, int threads, const char* kernel) {
+std::string BinaryConv::Plan::prepare_stage(const FloatStage& stage) {
+  output = Output::kFloat;
+  return prepare_scaling(stage.activation, stage.multiplier, stage.bias, 1, 0);
+}
+
+std::string BinaryConv::Plan::prepare_stage(const Int8Stage& stage) {
+  output = Output::kInt8;
+  if (!(stage.scale > 0) || !std::isfinite(stage.scale)) return "the scale of the int8 output is not positive and finite";
+  return prepare_scaling(stage.activation, stage.multiplier, stage.bias, stage.scale, stage.zero_point);
+}
+
+template <class Stage>
+std::string BinaryConv::prepare_any(const ConvShape& shape, const ChannelLayout& input, const int32_t* filter, int64_t filter_words,
+                                    const Stage& stage, const std::vector<uint8_t>& negate, int threads, const char* kernel) {
   plan_.reset();
   auto plan = std::make_unique<Plan>();
   plan->shape = shape;
-  plan->output = Output::kFloat;
   if (std::string error = shape.validate(); !error.empty()) return error;
-  if (std::string error = plan->prepare_scaling(stage.activation, stage.multiplier, stage.bias, 1, 0); !error.empty()) return error;
-  if (std::string error = plan->prepare(input, filter, filter_words, {}, threads, kernel); !error.empty()) return error;
+  if (std::string error = plan->prepare_stage(stage); !error.empty()) return error;
+  if (std::string error = plan->prepare(input, filter, filter_words, negate, threads, kernel); !error.empty()) return error;
   plan_ = std::move(plan);
   return {};
+}
+
+std::string BinaryConv::prepare(const ConvShape& shape, const ChannelLayout& input, const int32_t* filter, int64_t filter_words,
+                                const FloatStage& stage, int threads, const char* kernel) {
+  return prepare_any(shape, input, filter, filter_words, stage, {}, threads, kernel);
 }
 
 std::string BinaryConv::prepare(const ConvShape& shape, const ChannelLayout& input, const int32_t* filter, int64_t filter_words,
                                 const Int8Stage& stage, int threads, const char* kernel) {
-  plan_.reset();
-  auto plan = std::make_unique<Plan>();
-  plan->shape = shape;
-  plan->output = Output::kInt8;
-  if (std::string error = shape.validate(); !error.empty()) return error;
-  if (!(stage.scale > 0) || !std::isfinite(stage.scale)) return "the scale of the int8 output is not positive and finite";
-  if (std::string error = plan->prepare_scaling(stage.activation, stage.multiplier, stage.bias, stage.scale, stage.zero_point);
-      !error.empty()) {
-    return error;
-  }
-  if (std::string error = plan->prepare(input, filter, filter_words, {}, threads, kernel); !error.empty()) return error;
-  plan_ = std::move(plan);
-  return {};
+  return prepare_any(shape, input, filter, filter_words, stage, {}, threads, kernel);
 }
 
 std::string BinaryConv::prepare(const ConvShape& shape, const ChannelLayout& input, const int32_t* filter, int64_t filter_words,
                                 const CompareStage& stage, int threads, const char* kernel) {
-  plan_.reset();
-  auto plan = std::make_unique<Plan>();
-  plan->shape = shape;
-  plan->output = Output::kBits;
-  if (std::string error = shape.validate(); !error.empty()) return error;
-  if (std::string error = plan->prepare_comparison(stage); !error.empty()) return error;
-  if (std::string error = plan->prepare(input, filter, filter_words, stage.negate, threads, kernel); !error.empty()) return error;
-  plan_ = std::move(plan);
-  return {};
+  return prepare_any(shape, input, filter, filter_words, stage, stage.negate, threads, kernel);
 }
 
 int64_t BinaryConv::input_bytes() const {

@@ -84,6 +84,11 @@ class BinaryConv {
 
  private:
   struct Plan;
+
+  template <class Stage>
+  std::string prepare_any(const ConvShape& shape, const ChannelLayout& input, const int32_t* filter, int64_t filter_words,
+                          const Stage& stage, const std::vector<uint8_t>& negate, int threads, const char* kernel);
+
   std::unique_ptr<Plan> plan_;
 };
 

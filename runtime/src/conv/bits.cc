@@ -21,12 +21,10 @@ void over_rows(int64_t rows, int64_t row_size, ThreadPool& pool, const Work& wor
   pool.run(tasks, [&](int64_t task, int) { work(rows * task / tasks, rows * (task + 1) / tasks); });
 }
 
-int64_t words_of(int32_t channels) { return (int64_t{channels} + 31) / 32; }
-
 // signs(x, n, bits) for every row; rows without padding bits are one long row.
 template <class T, class Signs>
 void quantize_rows(const T* input, int64_t rows, int32_t channels, int32_t* output, ThreadPool& pool, const Signs& signs) {
-  const int64_t bytes = (int64_t{channels} + 7) / 8, stride = words_of(channels) * 4;
+  const int64_t bytes = (int64_t{channels} + 7) / 8, stride = int64_t{words_of(channels)} * 4;
   uint8_t* out = reinterpret_cast<uint8_t*>(output);
   over_rows(rows, channels, pool, [&](int64_t first, int64_t last) {
     if (channels % 32 == 0) {
@@ -48,7 +46,7 @@ void fill_bits(bool bit, int64_t n, uint8_t* bits) {
 
 template <class T>
 void dequantize_rows(const int32_t* input, int64_t rows, int32_t channels, T one, T zero, T* output, ThreadPool& pool) {
-  const int64_t stride = words_of(channels) * 4;
+  const int64_t stride = int64_t{words_of(channels)} * 4;
   const uint8_t* bits = reinterpret_cast<const uint8_t*>(input);
   over_rows(rows, channels, pool, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {

@@ -109,7 +109,10 @@ struct BinaryConv::Plan {
                       int threads, const char* kernel);
   std::string prepare_scaling(Activation activation, const std::vector<float>& multiplier, const std::vector<float>& bias, double scale,
                               double zero_point);
-  std::string prepare_comparison(const CompareStage& stage);
+  // Each sets `output` and what its stage needs.
+  std::string prepare_stage(const FloatStage& stage);
+  std::string prepare_stage(const Int8Stage& stage);
+  std::string prepare_stage(const CompareStage& stage);
 
   void run_task(const uint8_t* input, uint8_t* output, const float* residual, int64_t task, Scratch& scratch) const;
 

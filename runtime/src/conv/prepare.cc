@@ -54,8 +54,7 @@ std::string BinaryConv::Plan::choose_kernel(const char* name) {
 std::string BinaryConv::Plan::prepare(const ChannelLayout& input, const int32_t* filter, int64_t filter_words,
                                       const std::vector<uint8_t>& negate, int threads, const char* kernel) {
   const int64_t taps = int64_t{shape.window.height} * shape.window.width;
-  const int64_t channels = shape.channels_in / shape.groups;
-  if (filter == nullptr || filter_words != shape.channels_out * taps * ((channels + 31) / 32)) return "the filter does not have the size of its shape";
+  if (filter == nullptr || filter_words != shape.channels_out * taps * words_of(shape.channels_in / shape.groups)) return "the filter does not have the size of its shape";
   if (threads < 1 || threads > 256) return "threads are not 1 to 256";
   if (std::string error = choose_kernel(kernel); !error.empty()) return error;
   if (std::string error = check_layout(shape, input, &group_bytes); !error.empty()) return error;
@@ -111,7 +110,7 @@ void BinaryConv::Plan::cut_runs() {
 std::string BinaryConv::Plan::pack_weights(const ChannelLayout& input, const int32_t* filter, const std::vector<uint8_t>& negate) {
   const int64_t taps = int64_t{shape.window.height} * shape.window.width;
   const int64_t channels = shape.channels_in / shape.groups, outputs = shape.channels_out / shape.groups;
-  const int64_t words = (channels + 31) / 32, blocks = (outputs + kBlock - 1) / kBlock;
+  const int64_t words = words_of(shape.channels_in / shape.groups), blocks = (outputs + kBlock - 1) / kBlock;
   Buffer<uint8_t> rows;
   if (!weights.allocate(shape.groups * blocks * kBlock * k_bytes) || !rows.allocate(kBlock * k_bytes)) return kNoMemory;
   if (shape.zero_padding && !tap_corrections.allocate(taps * shape.channels_out)) return kNoMemory;

@@ -11,6 +11,9 @@ namespace bduo {
 // Bits everywhere in this library: 1 means -1, 0 means +1; bit b of a pixel lies in byte b / 8 of it, at b % 8
 // (little endian, so that 32 channels make one int32 as in LCE). Bits that carry no channel are 0.
 
+// int32 words that hold so many channels.
+inline int32_t words_of(int32_t channels) { return channels / 32 + (channels % 32 != 0); }
+
 // Where the bits of a pixel's channels lie. A tensor of bits is [batch][height][width][words] of int32.
 struct ChannelLayout {
   int32_t words = 0;               // int32 words a pixel

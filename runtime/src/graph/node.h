@@ -58,6 +58,4 @@ bool count_rows(const std::vector<int32_t>& dims, int64_t* rows);
 // The floats of a constant with the shape [.., 1, count], nullptr if it is none.
 const float* constant_row(const TfLiteTensor& tensor, int32_t* count);
 
-inline int32_t words_of(int32_t channels) { return channels / 32 + (channels % 32 != 0); }
-
 }  // namespace bduo

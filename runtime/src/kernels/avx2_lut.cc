@@ -19,8 +19,7 @@ constexpr Tables make_tables() {
   Tables tables{};
   for (int a = 0; a < 16; ++a) {
     for (int w = 0; w < 16; ++w) {
-      const int x = a ^ w;
-      tables.nibble[a][w] = static_cast<uint8_t>((x & 1) + (x >> 1 & 1) + (x >> 2 & 1) + (x >> 3 & 1));
+      tables.nibble[a][w] = static_cast<uint8_t>(popcount4(a ^ w));
     }
   }
   return tables;
@@ -56,7 +55,6 @@ inline void add_lookups(__m256i (&sums)[kPatches][kBlocks], const __m256i (&nibb
 
 template <int kPatches, int kBlocks>
 void tile(const GemmCall& call, int64_t first_patch, int32_t first_block) {
-  const __m256i low_nibbles = _mm256_set1_epi8(15);
   const uint8_t* weights = call.weights + first_block * call.block_stride;
   __m256i sums[kPatches][kBlocks], wide[kPatches][kBlocks][2];
 #pragma GCC unroll 8
@@ -72,11 +70,11 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t first_block) {
     for (int64_t k = 0; k < run->bytes; ++k, weights += kBlock) {
       __m256i nibbles[kBlocks];
 #pragma GCC unroll 8
-      for (int r = 0; r < kBlocks; ++r) nibbles[r] = _mm256_and_si256(load(weights + r * call.block_stride), low_nibbles);
+      for (int r = 0; r < kBlocks; ++r) nibbles[r] = low_of(load(weights + r * call.block_stride));
       add_lookups<kPatches, kBlocks>(sums, nibbles, patches, 2 * k);
 #pragma GCC unroll 8
       for (int r = 0; r < kBlocks; ++r) {
-        nibbles[r] = _mm256_and_si256(_mm256_srli_epi16(load(weights + r * call.block_stride), 4), low_nibbles);
+        nibbles[r] = high_of(load(weights + r * call.block_stride));
       }
       add_lookups<kPatches, kBlocks>(sums, nibbles, patches, 2 * k + 1);
     }

@@ -20,8 +20,6 @@ struct Tables {
   alignas(64) uint8_t nibbles[256][16];
 };
 
-constexpr int popcount4(int x) { return (x & 1) + (x >> 1 & 1) + (x >> 2 & 1) + (x >> 3 & 1); }
-
 constexpr Tables make_tables() {
   Tables tables{};
   for (int pair = 0; pair < 256; ++pair) {
@@ -66,11 +64,10 @@ struct Sums {
 
   // Results of at most three look-ups.
   void add(const __m256i (&some)[kTile]) {
-    const __m256i low_nibbles = _mm256_set1_epi8(15);
 #pragma GCC unroll 8
     for (int p = 0; p < kTile; ++p) {
       both[p] = _mm256_add_epi8(both[p], some[p]);
-      high[p] = _mm256_add_epi8(high[p], _mm256_and_si256(_mm256_srli_epi16(some[p], 4), low_nibbles));
+      high[p] = _mm256_add_epi8(high[p], high_of(some[p]));
     }
   }
 };
@@ -88,9 +85,6 @@ inline __m256i tables_at(const uint8_t* const* patches, int64_t position) {
   if constexpr (kShare == 1) return _mm256_broadcastsi128_si256(first);
   return _mm256_inserti128_si256(_mm256_castsi128_si256(first), table_at(patches[kShare - 1] + 2 * position), 1);
 }
-
-inline __m256i low_of(__m256i bytes) { return _mm256_and_si256(bytes, _mm256_set1_epi8(15)); }
-inline __m256i high_of(__m256i bytes) { return _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15)); }
 
 // The look-ups of nibble `position` of all patches of a tile, added to `some` or, the first of them, put there.
 template <int kTile, int kShare, bool kFirst>
