@@ -3,26 +3,40 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
 
 namespace bduo {
 namespace {
 
-Isa machine_isa() {
+// Those of this architecture, least first, and the best that this machine has.
 #if defined(__x86_64__)
+
+constexpr Isa kIsas[] = {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2};
+
+Isa machine_isa() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("popcnt")) return Isa::kPortable;
   return __builtin_cpu_supports("avx2") ? Isa::kAvx2 : Isa::kPopcnt;
-#else
-  return Isa::kPortable;
-#endif
 }
+
+#elif defined(__aarch64__)
+
+constexpr Isa kIsas[] = {Isa::kPortable, Isa::kNeon};
+
+Isa machine_isa() { return Isa::kNeon; }  // part of the architecture
+
+#else
+
+constexpr Isa kIsas[] = {Isa::kPortable};
+
+Isa machine_isa() { return Isa::kPortable; }
+
+#endif
 
 Isa detect() {
   const Isa best = machine_isa();
   const char* wish = std::getenv("BDUO_RUNTIME_ISA");
   if (wish == nullptr) return best;
-  for (Isa isa : {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2}) {
+  for (Isa isa : kIsas) {
     if (std::strcmp(wish, isa_name(isa)) == 0 && isa <= best) return isa;
   }
   return best;
@@ -32,6 +46,8 @@ Isa detect() {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::kNeon:
+      return "neon";
     case Isa::kAvx2:
       return "avx2";
     case Isa::kPopcnt:

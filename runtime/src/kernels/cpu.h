@@ -3,9 +3,10 @@
 
 namespace bduo {
 
-enum class Isa { kPortable, kPopcnt, kAvx2 };  // each includes those before it
+// Of one architecture, each includes those before it.
+enum class Isa { kPortable, kPopcnt, kAvx2, kNeon };
 
-const char* isa_name(Isa isa);  // "portable", "popcnt", "avx2"
+const char* isa_name(Isa isa);  // "portable", "popcnt", "avx2", "neon"
 
 // The best of the machine, or what the environment variable BDUO_RUNTIME_ISA names if the machine has it (an unknown or
 // missing one is ignored). Computed once.

@@ -92,6 +92,9 @@ extern const Stages portable_stages;
 #if defined(__x86_64__)
 extern const BitGemm avx2_pairs, avx2_lut;
 extern const Stages avx2_stages;
+#elif defined(__aarch64__)
+extern const BitGemm neon;
+extern const Stages neon_stages;
 #endif
 }  // namespace kernels
 

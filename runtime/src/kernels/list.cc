@@ -9,6 +9,8 @@ const BitGemm* const kBitGemms[] = {
     &kernels::avx2_pairs,
     &kernels::avx2_lut,
     &kernels::popcnt,
+#elif defined(__aarch64__)
+    &kernels::neon,
 #endif
     &kernels::portable,
 };
@@ -16,6 +18,8 @@ const BitGemm* const kBitGemms[] = {
 const Stages* const kStages[] = {
 #if defined(__x86_64__)
     &kernels::avx2_stages,
+#elif defined(__aarch64__)
+    &kernels::neon_stages,
 #endif
     &kernels::portable_stages,
 };
