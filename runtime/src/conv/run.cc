@@ -42,9 +42,13 @@ int64_t BinaryConv::Plan::gather(const uint8_t* input, int64_t band, Scratch& s)
       }
       const uint8_t* from = input + (image * shape.input_height + y) * shape.input_width * input_pixel;
       uint8_t* bits = s.row.data() + w.pad_left * pixel_bytes;
-      for (int64_t x = 0; x < columns; ++x) {
-        for (int64_t group = 0; group < shape.groups; ++group, bits += group_bytes) {
-          std::memcpy(bits, from + x * input_pixel + group * group_stride, static_cast<size_t>(group_bytes));
+      if (pixel_bytes == input_pixel) {
+        std::memcpy(bits, from, static_cast<size_t>(columns * input_pixel));
+      } else {
+        for (int64_t x = 0; x < columns; ++x, from += input_pixel) {
+          for (int64_t group = 0; group < shape.groups; ++group, bits += group_bytes) {
+            std::memcpy(bits, from + group * group_stride, static_cast<size_t>(group_bytes));
+          }
         }
       }
       gemm->expand(s.row.data(), padded_width * pixel_bytes, next_patch() * pixel_bytes, to);

@@ -76,7 +76,10 @@ struct Tile {
   void step(const uint8_t* const (&patches)[kPatches], int32_t k) {
     uint8x8_t bits[kPatches];
 #pragma GCC unroll 8
-    for (int p = 0; p < kPatches; ++p) bits[p] = vld1_u8(patches[p] + k);
+    for (int p = 0; p < kPatches; ++p) {
+      bits[p] = vld1_u8(patches[p] + k);
+      asm volatile("" : "+w"(bits[p]));  // one load, not one a byte
+    }
     multiply<0>(bits);
     if constexpr (kBytes == 4) multiply<1>(bits), multiply<2>(bits), multiply<3>(bits);
 #pragma GCC unroll 8
@@ -138,8 +141,8 @@ void gemm(const GemmCall& call) {
     for (; v + 8 <= vectors; v += 8) run_tile<1, 8>(call, 0, v);
   }
   for (; v + 4 <= vectors; v += 4) tiles<4, 4>(call, 0, v);
-  if (vectors - v == 3) tiles<5, 3>(call, 0, v);
-  if (vectors - v == 2) tiles<8, 2>(call, 0, v);
+  if (vectors - v == 3) tiles<4, 3>(call, 0, v);
+  if (vectors - v == 2) tiles<6, 2>(call, 0, v);
   if (vectors - v == 1) tiles<8, 1>(call, 0, v);
 }
 

@@ -41,7 +41,10 @@ void scale(const int32_t* x, int64_t n, int shift, int32_t clamp_min, int32_t cl
   const Padded<4, int32_t> sums(x + whole, rest);
   const Padded<4, float> multipliers(multiplier + whole, rest), biases(bias + whole, rest);
   float32x4_t value = scaling(sums.values, multipliers.values, biases.values);
-  if (residual != nullptr) value = vaddq_f32(value, vld1q_f32(Padded<4, float>(residual + whole, rest).values));
+  if (residual != nullptr) {
+    const Padded<4, float> added(residual + whole, rest);
+    value = vaddq_f32(value, vld1q_f32(added.values));
+  }
   float last[4];
   vst1q_f32(last, value);
   std::memcpy(y + whole, last, static_cast<size_t>(rest) * sizeof(float));
@@ -111,15 +114,14 @@ inline uint32x4_t greater(const int32_t* x, const int32_t* threshold) { return v
 
 void compare(const int32_t* x, int64_t n, const int32_t* threshold, const uint8_t* inverted, uint8_t* bits) {
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
+  for (; i + 8 < n; i += 16) {
     const uint8x16_t bytes = bytes_of(greater(x + i, threshold + i), greater(x + i + 4, threshold + i + 4),
                                       greater(x + i + 8, threshold + i + 8), greater(x + i + 12, threshold + i + 12));
     store_bits(veorq_u8(bytes, chosen_of_sixteen(inverted + i / 8)), bits + i / 8);
   }
-  for (; i < n; i += 8) {
-    const uint8_t byte = bits_of(bytes_of(greater(x + i, threshold + i), greater(x + i + 4, threshold + i + 4)));
-    bits[i / 8] = static_cast<uint8_t>(byte ^ inverted[i / 8]);
-  }
+  if (i >= n) return;
+  const uint8_t byte = bits_of(bytes_of(greater(x + i, threshold + i), greater(x + i + 4, threshold + i + 4)));
+  bits[i / 8] = static_cast<uint8_t>(byte ^ inverted[i / 8]);
 }
 
 void float_signs(const float* x, int64_t n, uint8_t* bits) {
@@ -176,17 +178,20 @@ void float_below(const float* x, int64_t x_stride, int64_t rows, int64_t n, cons
       store_bits(bytes_of(a(from), b(from + 4), c(from + 8), d(from + 12)), to);
     }
   }
-  for (; i < n; i += 8) {
-    const int64_t some = n - i < 8 ? n - i : 8;
-    const Padded<8, float> thresholds(threshold + i, some);
-    const Below a(thresholds.values, greater_bits[i / 8], low), b(thresholds.values + 4, greater_bits[i / 8], high);
-    const uint8_t mask = static_cast<uint8_t>((1 << some) - 1);  // greater may have bits beyond
-    const float* from = x + i;
-    uint8_t* to = bits + i / 8;
-    for (int64_t row = 0; row < rows; ++row, from += x_stride, to += bits_stride) {
-      const Padded<8, float> values(from, some);
-      *to = static_cast<uint8_t>(bits_of(bytes_of(a(values.values), b(values.values + 4))) & mask);
+  for (; i + 8 <= n; i += 8) {
+    const Below a(threshold + i, greater_bits[i / 8], low), b(threshold + i + 4, greater_bits[i / 8], high);
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = x + row * x_stride + i;
+      bits[row * bits_stride + i / 8] = bits_of(bytes_of(a(from), b(from + 4)));
     }
+  }
+  if (i == n) return;
+  const Padded<8, float> thresholds(threshold + i, n - i);
+  const Below a(thresholds.values, greater_bits[i / 8], low), b(thresholds.values + 4, greater_bits[i / 8], high);
+  const uint8_t mask = static_cast<uint8_t>((1 << (n - i)) - 1);  // `greater` may have bits beyond
+  for (int64_t row = 0; row < rows; ++row) {
+    const Padded<8, float> values(x + row * x_stride + i, n - i);
+    bits[row * bits_stride + i / 8] = static_cast<uint8_t>(bits_of(bytes_of(a(values.values), b(values.values + 4))) & mask);
   }
 }
 
