@@ -113,8 +113,8 @@ void bench_gemms(const std::vector<const BitGemm*>& kernels) {
         k += take;
       }
       const int64_t patch_bytes = bytes * kernel->expansion, calls_patches = (size.patches + kernel->patches - 1) / kernel->patches;
-      std::vector<uint8_t> bits(static_cast<size_t>((size.patches + 1) * bytes + kExpandSlack));
-      std::vector<uint8_t> input(static_cast<size_t>(size.patches * patch_bytes + kExpandSlack));
+      std::vector<uint8_t> bits(static_cast<size_t>((size.patches + 1) * bytes + kSlack));
+      std::vector<uint8_t> input(static_cast<size_t>(size.patches * patch_bytes + kSlack));
       std::vector<uint8_t> weights(static_cast<size_t>(blocks * kBlock * bytes));
       for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint8_t>(i * 37 + i / 251);
       for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<uint8_t>(i * 59 + i / 257);

@@ -202,9 +202,9 @@ std::string BinaryConv::Plan::cut_tasks(int threads) {
   scratch.resize(static_cast<size_t>(threads));
   const int64_t window = pooled ? std::min<int64_t>(pool.window.height, shape.output_height) * std::min<int64_t>(pool.window.width, shape.output_width) : 0;
   for (Scratch& s : scratch) {
-    const int64_t row = (padded_width + next_patch()) * pixel_bytes + kExpandSlack;
+    const int64_t row = (padded_width + next_patch()) * pixel_bytes + kSlack;
     if (most_rows > kMostBandBytes / (padded_width * expanded_pixel) || sums_stride > (int64_t{1} << 31) / most_patches ||
-        !s.row.allocate(row) || !s.input.allocate(most_rows * padded_width * expanded_pixel + kExpandSlack) || !s.patches.allocate(most_patches) ||
+        !s.row.allocate(row) || !s.input.allocate(most_rows * padded_width * expanded_pixel + kSlack) || !s.patches.allocate(most_patches) ||
         !s.sums.allocate(most_patches * sums_stride) || !s.pooled.allocate(pooled ? sums_stride : 0) || !s.window.allocate(window)) {
       return kNoMemory;
     }

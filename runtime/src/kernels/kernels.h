@@ -46,15 +46,16 @@ struct BitGemm {
   int32_t flush_bytes;  // bytes of K after which a run must flush; runs are cut to fit
 
   // Activations as the kernel reads them: count bytes to count * expansion. `next` is the distance from a patch's bytes to those of the
-  // patch beside it. May read next + kExpandSlack bytes beyond bits + count, and write kExpandSlack beyond the result.
+  // patch beside it. May read next + kSlack bytes beyond bits + count, and write kSlack beyond the result.
   void (*expand)(const uint8_t* bits, int64_t count, int64_t next, uint8_t* out);
   // Weights of one block of so many outputs: rows of k_bytes bytes for kBlock outputs (missing ones are rows of zeros) to
   // kBlock * k_bytes bytes. The weights at byte k of K start kBlock * k bytes into the result.
   void (*pack)(const uint8_t* rows, int64_t k_bytes, int32_t outputs, uint8_t* out);
+  // May read kSlack bytes beyond a run of expanded activations.
   void (*gemm)(const GemmCall& call);
 };
 
-inline constexpr int64_t kExpandSlack = 64;
+inline constexpr int64_t kSlack = 64;
 
 // What follows a GEMM, on a pixel's row of n sums. No alignment is needed; inputs are read and outputs written up to n only, except
 // where stated.
