@@ -4,8 +4,7 @@
 //
 // The guest calls getppid() to begin and to end what is counted (os.getppid() in Python). At each end the counts are appended to FILE:
 //   count <how many instructions>
-//   block <how often it ran> <address>       for every block of code that ran,
-//   <disassembled instruction>               followed by its instructions, one a line.
+//   block <how often it ran> <its address> <its instructions, 8 hexadecimal digits each>      for every block of code that ran
 // One thread is counted right; several lose counts to each other.
 //
 // Debian ships the emulator without qemu-plugin.h: what is used of it is declared here (plugin API 1, QEMU 4.2 to 8).
@@ -26,7 +25,7 @@ enum { GETPPID = 173 };  // on AArch64
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
-char *qemu_plugin_insn_disas(const struct qemu_plugin_insn *);
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, struct qemu_plugin_tb *));
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int op, void *, uint64_t);
 void qemu_plugin_register_vcpu_syscall_cb(plugin_id, void (*)(plugin_id, unsigned, int64_t, uint64_t, uint64_t, uint64_t, uint64_t,
@@ -38,7 +37,7 @@ struct block {
   struct block *next;
   uint64_t address, runs;
   size_t size;
-  char **instructions;
+  uint32_t *instructions;
 };
 
 static struct block *blocks;
@@ -50,7 +49,7 @@ static void translated(plugin_id id, struct qemu_plugin_tb *tb) {
   b->address = qemu_plugin_tb_vaddr(tb);
   b->size = qemu_plugin_tb_n_insns(tb);
   b->instructions = calloc(b->size, sizeof *b->instructions);
-  for (size_t i = 0; i < b->size; ++i) b->instructions[i] = qemu_plugin_insn_disas(qemu_plugin_tb_get_insn(tb, i));
+  for (size_t i = 0; i < b->size; ++i) memcpy(&b->instructions[i], qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, i)), 4);
   b->next = blocks;
   blocks = b;
   qemu_plugin_register_vcpu_tb_exec_inline(tb, ADD_U64, &b->runs, 1);
@@ -67,8 +66,9 @@ static void write_counts(void) {
   fprintf(file, "count %" PRIu64 "\n", count);
   for (const struct block *b = blocks; b; b = b->next) {
     if (!b->runs) continue;
-    fprintf(file, "block %" PRIu64 " 0x%" PRIx64 "\n", b->runs, b->address);
-    for (size_t i = 0; i < b->size; ++i) fprintf(file, "%s\n", b->instructions[i]);
+    fprintf(file, "block %" PRIu64 " %" PRIx64, b->runs, b->address);
+    for (size_t i = 0; i < b->size; ++i) fprintf(file, " %08" PRIx32, b->instructions[i]);
+    fprintf(file, "\n");
   }
   fclose(file);
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# setup.sh FOLDER: an emulated Raspberry Pi 4 and 5 on Debian or Ubuntu for x86-64, in one private folder of about 700 MB, in a minute or two.
+# setup.sh FOLDER: an emulated Raspberry Pi 4 and 5 on Debian or Ubuntu for x86-64, in one private folder of about 700 MB, in two minutes.
 #
 #   FOLDER/bin/pi4 COMMAND ...     runs it in the user land of a 64-bit Raspberry Pi OS (Debian for arm64: Python with venv and pip,
 #   FOLDER/bin/pi5 COMMAND ...     a shell) on a Cortex-A72 or A76; /tmp, /work and the current folder are the host's
 #   FOLDER/toolchain.cmake         cross-compiles with GCC
-#   FOLDER/wheels                  what pip needs there, downloaded: numpy, ai-edge-litert, Pillow, pytest
+#   FOLDER/python                  an environment of that Python, with numpy, ai-edge-litert, Pillow and pytest
+#   FOLDER/wheels                  what pip installed there
 #   FOLDER/libicount.so            counts instructions: icount.c
 #
 # Changes nothing outside FOLDER; needs apt-get, dpkg, pip and gcc, and uses their configuration as it stands.
@@ -110,4 +111,10 @@ set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_CXX_COMPILER $folder/bin/aarch64-g++)
 EOF
-bin/pi4 /usr/bin/python3 -c 'import platform, venv; print("an emulated", platform.machine(), "with Python", platform.python_version(), "is ready")'
+# An environment with all of the wheels, for tests and measurements.
+PIP_NO_INDEX=1 PIP_FIND_LINKS=$folder/wheels
+export PIP_NO_INDEX PIP_FIND_LINKS
+bin/pi4 python3 -m venv python
+bin/pi4 python/bin/pip install --quiet --disable-pip-version-check ai-edge-litert pillow pytest
+touch ready
+bin/pi4 python/bin/python -c 'import platform; print("an emulated", platform.machine(), "with Python", platform.python_version(), "is ready")'

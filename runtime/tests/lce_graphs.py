@@ -32,9 +32,11 @@ def quiet() -> Iterator[None]:
             os.close(saved)
 
 
-def convert(model: keras.Model, **options: Any) -> bytes:
+def convert(model: keras.Model, io: str = "float32", **options: Any) -> bytes:
+    """The .tflite file; `io` is the type of inputs and outputs, the other options are LCE's."""
+    dtype = tf.as_dtype(io)
     with quiet():
-        return lce.convert_keras_model(model, **options)
+        return lce.convert_keras_model(model, inference_input_type=dtype, inference_output_type=dtype, **options)
 
 
 def model_of(forms: list[Form], seed: int, shape: tuple[int, int, int]) -> keras.Model:
@@ -170,6 +172,11 @@ def signs(rng: np.random.Generator, x: Tensor) -> Tensor:
 def grouped(rng: np.random.Generator, x: Tensor) -> Tensor:
     y = conv(rng, x, padding="one", filters=64)
     return norm(rng, conv(rng, norm(rng, y), padding="one", groups=2, filters=int(rng.choice([2, 32, 64]))))
+
+
+def unquantized(rng: np.random.Generator, x: Tensor) -> Tensor:
+    """No binary layer at all."""
+    return keras.layers.Conv2D(2, 3)(x)
 
 
 def classifier(rng: np.random.Generator, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The same outputs as LCE's own interpreter, on random graphs of all operators: bits and integers exactly."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ FORMS = (
 )  # fmt: skip
 SHAPES = [(7, 9, 5), (8, 8, 16), (12, 7, 33), (9, 9, 32), (10, 11, 3), (8, 13, 40)]
 SEEDS = range(len(SHAPES))
-ISAS = ("portable", "popcnt", "avx2")
+ISAS = ("portable", "neon") if platform.machine() in ("aarch64", "arm64") else ("portable", "popcnt", "avx2")
 
 
 def images(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> np.ndarray:
@@ -80,10 +81,7 @@ def test_threads(converted, threads):
 )
 @pytest.mark.parametrize("io", ["float32", "int8"])
 def test_int8(converted, lce_outputs, forms, io):
-    import tensorflow as tf
-
-    types = {"inference_input_type": tf.int8, "inference_output_type": tf.int8} if io == "int8" else {}
-    path = converted(forms, 3, (8, 8, 16), experimental_default_int8_range=(-3.0, 3.0), **types)
+    path = converted(forms, 3, (8, 8, 16), experimental_default_int8_range=(-3.0, 3.0), io=io)
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 127, (1, 8, 8, 16), np.int8) if io == "int8" else images((8, 8, 16))
     ours = bduo_runtime.Interpreter(path).predict(x)
