@@ -18,6 +18,7 @@ from bduo_tf.deployment import deploy
 from convert import report
 from convert.errors import ConversionError
 from convert.inspection import cost
+from convert.metadata import Metadata, add_metadata, read_labels
 from convert.peers import float_peer, peer_files
 from convert.source import Source, open_source
 from convert.tflite import convert_lce
@@ -33,6 +34,8 @@ _EPILOG = """examples:
   python -m convert runs/digits --float               and the float32 and int8 files of its float peer
   python -m convert my.keras -o my.tflite             any binary Keras model, verified on seeded inputs
   python -m convert my.keras --dataset fashion_mnist  the same, verified on a test set
+  python -m convert my.keras --labels labels.txt --range 0 1
+                                                      the same, with class names and the input's range in the file
 
 exit status: 0 the file was written and verified; 1 it failed the verification and was not written; 2 wrong input."""
 
@@ -55,6 +58,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", help="verify on the test images of this data set (default: that of the run)")
     parser.add_argument("--data-dir", type=Path, help="where the data set is, as for `python -m train`")
+    parser.add_argument("--labels", type=Path, help="text file, one class a line (default: those of the data set)")
+    parser.add_argument(
+        "--range",
+        nargs=2,
+        type=float,
+        metavar=("BLACK", "WHITE"),
+        dest="limits",
+        help="what the model takes black and white for (default: as the data set's images are scaled)",
+    )
     parser.add_argument(
         "--samples", type=int, help="verify on that many images (default: the whole test set, or 256 seeded inputs)"
     )
@@ -98,14 +110,16 @@ def _convert(args: argparse.Namespace) -> int:
     _require_writable(output)
     peer = float_peer(source) if args.peers else None
     model = _single(source.model)
-    batches, total, inputs = _inputs(args, source, model)
+    dataset = _dataset(args, source, model)
+    metadata = _metadata(args, dataset, model)
+    batches, total, inputs = _inputs(args, dataset, model)
 
     try:
         deployment = deploy(model)
     except ValueError as error:
         raise ConversionError(str(error)) from error
     print(f"Converting {source.path} ...", flush=True)
-    file = convert_lce(deployment.graph)
+    file = add_metadata(convert_lce(deployment.graph), metadata)
     verifications = {}
     for name, interpreter in interpreters().items():
         verifications[name] = verify(
@@ -117,14 +131,15 @@ def _convert(args: argparse.Namespace) -> int:
             interpreter=interpreter,
             title=f"Verify ({name})",
         )
-        batches, _, _ = _inputs(args, source, model)
+        batches, _, _ = _inputs(args, dataset, model)
     verified = not any(v.problems for v in verifications.values())
 
     files = {output: file} if verified else {}
     peers: dict[str, bytes] = {}
     if peer is not None and verified:
-        calibration, _, _ = _inputs(args, source, model)
-        peers = peer_files(peer, _first(calibration, _CALIBRATION))
+        calibration, _, _ = _inputs(args, dataset, model)
+        converted = peer_files(peer, _first(calibration, _CALIBRATION))
+        peers = {name: add_metadata(content, metadata) for name, content in converted.items()}
         files |= {output.with_name(f"{output.stem}-{name}.tflite"): content for name, content in peers.items()}
     sizes = {name: len(content) for name, content in peers.items()}
     model_cost = cost(deployment.graph)
@@ -159,28 +174,60 @@ def _single(model: keras.Model) -> keras.Model:
     return model
 
 
-def _inputs(
-    args: argparse.Namespace, source: Source, model: keras.Model
-) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None]], int, str]:
-    """Batches of (images, labels or None) to verify on, how many images they are, and what they are."""
+def _dataset(args: argparse.Namespace, source: Source, model: keras.Model) -> data.Dataset | None:
+    """What to verify on; None if that is seeded inputs."""
     shape = tuple(model.inputs[0].shape[1:])
     name = args.dataset or source.config.get("dataset")
     if name is None:
-        count = args.samples or 256
-        return _seeded(shape, count, args.seed), count, f"{count} inputs, uniform in [-1, 1], seed {args.seed}"
+        return None
     folder = args.data_dir or (None if args.dataset else source.config.get("data_dir"))
     dataset = data.load(name, shape[:2], folder)
     if dataset.input_shape != shape:
         raise ConversionError(f"Model {model.name!r} takes images of shape {shape}, {name} has {dataset.input_shape}.")
+    return dataset
+
+
+def _metadata(args: argparse.Namespace, dataset: data.Dataset | None, model: keras.Model) -> Metadata:
+    """What the file is to say of its input and output: what the data set says, and the options."""
+    shape, outputs = tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])
+    labels = dataset.class_names if dataset else ()
+    limits = dataset.input_range if dataset else None
+    if args.labels:
+        labels = read_labels(args.labels)
+    if labels and outputs != (len(labels),):
+        origin = args.labels or args.dataset or "the data set"
+        raise ConversionError(f"Model {model.name!r} has outputs {outputs}, {origin} has {len(labels)} classes.")
+    if args.limits:
+        if limits:
+            raise ConversionError(f"--range is for models without a data set, whose images are scaled to {limits}.")
+        limits = (args.limits[0], args.limits[1])
+        if not np.isfinite(limits).all() or limits[0] == limits[1]:
+            raise ConversionError(f"--range takes two different numbers, not {limits[0]:g} and {limits[1]:g}.")
+        if len(shape) != 3:
+            raise ConversionError(f"--range is for images, but model {model.name!r} takes inputs of shape {shape}.")
+    return Metadata(model.name, labels, limits, shape[-1])
+
+
+def _inputs(
+    args: argparse.Namespace, dataset: data.Dataset | None, model: keras.Model
+) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None]], int, str]:
+    """Batches of (images, labels or None) to verify on, how many images they are, and what they are."""
+    if dataset is None:
+        count = args.samples or 256
+        low, high = sorted(args.limits or (-1.0, 1.0))
+        batches = _seeded(tuple(model.inputs[0].shape[1:]), count, args.seed, low, high)
+        return batches, count, f"{count} inputs, uniform in [{low:g}, {high:g}], seed {args.seed}"
     count = min(args.samples or dataset.num_test, dataset.num_test)
-    batches = dataset.test.take(count).batch(_BATCH).as_numpy_iterator()
-    return batches, count, f"{count} test images of {name}"
+    images = dataset.test.take(count).batch(_BATCH).as_numpy_iterator()
+    return images, count, f"{count} test images of {dataset.name}"
 
 
-def _seeded(shape: tuple[int, ...], count: int, seed: int) -> Iterator[tuple[np.ndarray, None]]:
+def _seeded(
+    shape: tuple[int, ...], count: int, seed: int, low: float, high: float
+) -> Iterator[tuple[np.ndarray, None]]:
     rng = np.random.default_rng(seed)
     for start in range(0, count, _BATCH):
-        yield rng.uniform(-1, 1, (min(_BATCH, count - start), *shape)).astype(np.float32), None
+        yield rng.uniform(low, high, (min(_BATCH, count - start), *shape)).astype(np.float32), None
 
 
 def _first(batches: Iterator[tuple[np.ndarray, Any]], count: int) -> list[np.ndarray]:

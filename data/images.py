@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 from bduo_tf._keras import tf
 
-__all__ = ["AUGMENTATIONS", "SCALING", "Augmentation", "fit_size", "scale"]
+__all__ = ["AUGMENTATIONS", "INPUT_RANGE", "SCALING", "Augmentation", "fit_size", "scale"]
 
 SCALING = "pixel / 127.5 - 1"
 """What `scale` computes from a pixel 0..255, for those who feed the network elsewhere."""
+
+INPUT_RANGE = (-1.0, 1.0)
+"""What `scale` makes of a black (0) and of a white (255) pixel; it is linear between them."""
 
 Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """(uint8 image (height, width, channels), seed (2,)) -> uint8 image of the same shape."""

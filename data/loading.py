@@ -15,7 +15,7 @@ from bduo_tf._keras import tf
 from data.digits import Digits
 from data.errors import DataError
 from data.idx import IDX_NAMES, holds_idx, idx_builder
-from data.images import SCALING, fit_size, scale
+from data.images import INPUT_RANGE, SCALING, fit_size, scale
 
 import tensorflow_datasets as tfds  # isort: skip
 
@@ -38,6 +38,7 @@ class Dataset:
         train_pixels: unbatched (uint8 image, int64 label), in a fixed order, cached in memory if small.
         test_pixels: the same of the test images.
         scaling: how pixels become the network's input.
+        input_range: what a black and a white pixel become by it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dataset:
     train_pixels: tf.data.Dataset = field(repr=False)
     test_pixels: tf.data.Dataset = field(repr=False)
     scaling: str = SCALING
+    input_range: tuple[float, float] = INPUT_RANGE
 
     @property
     def train(self) -> tf.data.Dataset:

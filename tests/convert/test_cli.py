@@ -179,7 +179,7 @@ def test_a_data_set_of_another_shape_is_refused(tmp_path, capsys):
 
 
 def test_seeded_inputs_are_reproducible():
-    first, second = (np.concatenate([x for x, _ in cli._seeded((2, 2, 1), 70, 3)]) for _ in range(2))
+    first, second = (np.concatenate([x for x, _ in cli._seeded((2, 2, 1), 70, 3, -1, 1)]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.shape == (70, 2, 2, 1)
 

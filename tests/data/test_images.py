@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bduo_tf._keras import tf
-from data.images import AUGMENTATIONS, fit_size, scale
+from data.images import AUGMENTATIONS, INPUT_RANGE, fit_size, scale
 
 
 def _random(*shape: int) -> np.ndarray:
@@ -12,7 +12,7 @@ def _random(*shape: int) -> np.ndarray:
 
 
 def test_scale() -> None:
-    np.testing.assert_array_equal(scale(tf.constant([0, 255], tf.uint8)), [-1.0, 1.0])
+    np.testing.assert_array_equal(scale(tf.constant([0, 255], tf.uint8)), INPUT_RANGE)
     assert abs(float(scale(tf.constant(127, tf.uint8)))) < 0.005
 
 
