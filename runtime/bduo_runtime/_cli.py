@@ -3,13 +3,16 @@
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bduo_runtime import _operators
 from bduo_runtime._interpreter import Interpreter, ModelError
+from bduo_runtime._metadata import Metadata, MetadataError, parse_labels, read_metadata
 
 __all__ = ["main"]
 
@@ -19,15 +22,20 @@ class _UsageError(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code: 0, or 1 after one line on what is wrong."""
+    """Runs a command; returns the exit code: 0, or 1 after a line on each thing that is wrong."""
     args = _parser().parse_args(argv)
     try:
-        args.command(args)
-    except (ModelError, _UsageError, OSError, UnicodeDecodeError) as e:
-        message = f"{e.filename}: {e.strerror}" if isinstance(e, OSError) and e.filename and e.strerror else str(e)
-        print(f"python -m bduo_runtime: error: {message}", file=sys.stderr)
-        return 1
-    return 0
+        return args.command(args)
+    except (ModelError, _UsageError, OSError, ImportError) as e:
+        return _complain(e)
+
+
+def _complain(error: Exception) -> int:
+    """One line on stderr; returns the exit code."""
+    named = isinstance(error, OSError) and error.filename and error.strerror
+    message = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[attr-defined]
+    print(f"python -m bduo_runtime: error: {message}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,12 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="classify images")
     run.add_argument("model")
     run.add_argument("images", nargs="+", metavar="image")
-    run.add_argument("--labels", help="text file, one class a line")
+    run.add_argument("--labels", help="text file, one class a line; default: the model's own")
     run.add_argument("--top", type=_count, default=5, help="classes to show, default 5")
     run.add_argument("--threads", type=_count, default=1, help="default 1")
     run.add_argument(
-        "--range", nargs=2, type=float, default=(-1.0, 1.0), metavar=("BLACK", "WHITE"), dest="limits",
-        help="what the model takes black and white for, default -1 1",
+        "--range", nargs=2, type=float, metavar=("BLACK", "WHITE"), dest="limits",
+        help="what the model takes black and white for; default: as it says itself, else -1 1",
     )  # fmt: skip
     run.set_defaults(command=_run)
     return parser
@@ -66,7 +74,7 @@ def _count(text: str) -> int:
     return value
 
 
-def _info(args: argparse.Namespace) -> None:
+def _info(args: argparse.Namespace) -> int:
     steps = _operators.steps(args.model, 1, lambda _: None)
     by_node = {node: step for step in steps for node in step.nodes}
     operators = _operators.model_operators(args.model)
@@ -83,9 +91,23 @@ def _info(args: argparse.Namespace) -> None:
             runner = f"bduo, fused into {step.nodes[-1]}"
         print(f"{op.index:8}  {op.name:24} {output:28} {runner}")
     print(f"{len(by_node)} of {len(operators)} operators run in {len(steps)} steps of bduo, the others by LiteRT.")
+    print(_described(args.model))
+    return 0
 
 
-def _bench(args: argparse.Namespace) -> None:
+def _described(model: str) -> str:
+    """The line on a model's metadata."""
+    try:
+        known = read_metadata(Path(model).read_bytes())
+    except MetadataError as e:
+        return f"Metadata that cannot be used: {e}."
+    mean, std = (" ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
+    scaling = f"pixels 0..255 are scaled by (pixel - {mean}) / {std}" if mean else "no scaling of pixels"
+    labels = f"{len(known.labels)} labels, {known.labels[0]} to {known.labels[-1]}" if known.labels else "no labels"
+    return f"Metadata: {scaling}; {labels}."
+
+
+def _bench(args: argparse.Namespace) -> int:
     models = [args.model] + ([args.vs] if args.vs else [])
     interpreters = [Interpreter(model, args.threads) for model in models]
     for interpreter in interpreters:
@@ -108,7 +130,7 @@ def _bench(args: argparse.Namespace) -> None:
     steps = _operators.steps(args.model, args.threads, use)
     if not steps:
         print("No operator is run by bduo.")
-        return
+        return 0
     print(f"{'operator':>8} {'us':>9} {'share':>6} {'MAC/ns':>7}  step")
     total = np.median(times[:, 0]) * 1e6
     for step in steps:
@@ -120,6 +142,7 @@ def _bench(args: argparse.Namespace) -> None:
     print(f"{'bduo':>8} {ours:9.1f} {ours / total:6.1%}")
     others = max(0.0, total - ours)
     print(f"{'LiteRT':>8} {others:9.1f} {others / total:6.1%}  the operators that are its own")
+    return 0
 
 
 def _feed(interpreter: Interpreter) -> None:
@@ -135,51 +158,56 @@ def _time(interpreter: Interpreter, runs: int) -> float:
     return (time.perf_counter() - start) / runs
 
 
-def _run(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> int:
     interpreter = Interpreter(args.model, args.threads)
-    if len(interpreter.input_shapes) != 1 or len(interpreter.input_shapes[0]) != 4:
-        raise _UsageError(f"{args.model} does not take images")
-    labels = Path(args.labels).read_text().splitlines() if args.labels else []
+    interpreter.metadata = _metadata(args, interpreter)
+    code = 0
+    times = []
     for name in args.images:
-        image = _read_image(name, interpreter, args.limits)
+        try:
+            image = _read_image(name)
+        except (_UsageError, OSError) as e:  # the others may be good
+            code = _complain(e)
+            continue
+        inputs = interpreter.preprocess(image)
         start = time.perf_counter()
-        scores = interpreter.predict(image)
-        elapsed = time.perf_counter() - start
-        if isinstance(scores, list) or scores.ndim != 2:
-            raise _UsageError(f"{args.model} is not a classifier: its output is not (batch, classes)")
-        detail = interpreter.litert.get_output_details()[0]
-        scale, zero_point = detail["quantization"]
-        values = (scores[0].astype(np.float64) - zero_point) * (scale or 1.0)
-        probabilities = np.exp(values - values.max())
-        probabilities /= probabilities.sum()
-        print(f"{name}  {elapsed * 1e3:.2f} ms")
-        for c in np.argsort(-values, kind="stable")[: args.top]:
-            label = labels[c] if c < len(labels) else f"class {c}"
-            print(f"  {probabilities[c]:6.1%}  {values[c]:9.3f}  {label}")
+        outputs = interpreter.predict(inputs)
+        times.append(1e3 * (time.perf_counter() - start))
+        ranking = interpreter.rank(outputs, args.top)
+        print(f"{name}  {times[-1]:.2f} ms")
+        for label, probability, score, _ in ranking:
+            print(f"  {probability:6.1%}  {score:9.3f}  {label}")
+    if len(times) > 1:
+        print(f"{len(times)} images, median {np.median(times):.2f} ms")
+    return code
 
 
-def _read_image(name: str, interpreter: Interpreter, limits: tuple[float, float]) -> np.ndarray:
+def _metadata(args: argparse.Namespace, interpreter: Interpreter) -> Metadata:
+    """The model's, or what the options say; those suffice where the model's is malformed."""
+    known = Metadata() if args.labels and args.limits else interpreter.metadata
+    if args.labels:
+        try:
+            known = replace(known, labels=parse_labels(Path(args.labels).read_bytes()))
+        except MetadataError as e:
+            raise _UsageError(f"--labels: {args.labels} {e}") from None
+    if args.limits:
+        try:
+            known = known.with_range(*args.limits)
+        except MetadataError as e:
+            raise _UsageError(f"--range: {e}") from None
+    return known
+
+
+def _read_image(name: str) -> np.ndarray:
+    """The picture in a file, upright: uint8, (height, width, 3)."""
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
-        raise _UsageError("reading images needs Pillow: pip install 'bduo-runtime[images]'") from None
-    _, height, width, channels = interpreter.input_shapes[0]
-    if channels not in (1, 3):
-        raise _UsageError(f"the model takes {channels} channels; images have 1 or 3")
-    try:
-        with Image.open(name) as opened:
-            image = opened.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as e:
-        if isinstance(e, FileNotFoundError):
-            raise
-        raise _UsageError(f"{name} is not an image that Pillow can read ({type(e).__name__})") from None
-    pixels = np.asarray(image, np.float32).reshape(1, height, width, channels) / 255
-    values = limits[0] + pixels * (limits[1] - limits[0])
-    dtype = interpreter.input_types[0]
-    if np.issubdtype(dtype, np.floating):
-        return values.astype(dtype)
-    scale, zero_point = interpreter.litert.get_input_details()[0]["quantization"]
-    if not scale:
-        raise _UsageError(f"the model takes {dtype} without saying how images become that")
-    bounds = np.iinfo(dtype)
-    return np.clip(np.round(values / scale) + zero_point, bounds.min, bounds.max).astype(dtype)
+        raise ImportError("reading images needs Pillow: pip install 'bduo-runtime[images]'") from None
+    with open(name, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file) as opened:
+                return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+        except Exception as e:  # of damaged files Pillow's readers raise whatever befalls them
+            raise _UsageError(f"{name} is not an image that Pillow can read ({type(e).__name__})") from None

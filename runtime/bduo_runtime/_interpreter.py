@@ -1,19 +1,40 @@
 """A thin interpreter: LiteRT's, with the delegate loaded."""
 
 import os
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
+from bduo_runtime import _images
 from bduo_runtime._library import delegate_path
+from bduo_runtime._metadata import Metadata, MetadataError, read_metadata
 
-__all__ = ["Interpreter", "ModelError"]
+__all__ = ["Interpreter", "ModelError", "Prediction"]
 
 
 class ModelError(ValueError):
     """A file that is no TFLite model, or one that cannot be run; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class of a classifier, and what an image has of it.
+
+    Attributes:
+        label: the class name, "class 3" where the model has none.
+        probability: from 0 to 1.
+        score: the model's own output.
+        index: of the class.
+    """
+
+    label: str
+    probability: float
+    score: float
+    index: int
 
 
 class Interpreter:
@@ -22,6 +43,8 @@ class Interpreter:
     ```python
     interpreter = bduo_runtime.Interpreter("model.tflite", num_threads=2)
     logits = interpreter.predict(images)  # (batch, height, width, channels), any batch
+    best, *_ = interpreter.classify(frame)  # a picture: uint8 (height, width, 3), any size
+    print(best.label, best.probability)
     ```
 
     Args:
@@ -44,8 +67,8 @@ class Interpreter:
     ) -> None:
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        name = "the model" if isinstance(path, bytes) else os.fspath(path)
-        content = path if isinstance(path, bytes) else Path(path).read_bytes()
+        self._name = name = "the model" if isinstance(path, bytes) else os.fspath(path)
+        self._content = content = path if isinstance(path, bytes) else Path(path).read_bytes()
         if content[4:8] != b"TFL3":
             raise ModelError(f"{name} is not a TFLite model")
         options: dict[str, int | str] = {"num_threads": num_threads}
@@ -95,6 +118,96 @@ class Interpreter:
             empty = np.empty((0, *detail["shape"][1:]), detail["dtype"])
             outputs.append(np.concatenate([empty, *(part[i] for part in parts)])[:size])
         return outputs if len(outputs) > 1 else outputs[0]
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """What the file says of its images and classes; assign another `Metadata` where it says nothing, or wrong.
+
+        Raises:
+            ModelError: the file's metadata is malformed.
+        """
+        try:
+            return read_metadata(self._content)
+        except MetadataError as e:
+            raise ModelError(f"{self._name} has metadata that cannot be used: {e}") from None
+
+    def classify(self, image: Any, top: int = 5) -> list[Prediction]:
+        """The likeliest classes of a picture, the likeliest first: `rank` of `predict` of `preprocess`.
+
+        Args:
+            image: as for `preprocess`.
+            top: how many classes.
+        """
+        return self.rank(self.predict(self.preprocess(image)), top)
+
+    def preprocess(self, image: Any) -> np.ndarray:
+        """A picture as the model takes it, for `predict`.
+
+        It is made grey or coloured, fitted to the model's size as the training images were (cropped about its
+        centre to the proportions, then resized; a margin where only a few pixels are missing), and scaled as
+        the metadata says; black to -1 and white to 1 where that says nothing.
+
+        Args:
+            image: uint8 array (height, width, 3), red, green, blue, or (height, width), of any size.
+
+        Returns:
+            Array (1, height, width, channels) of the input's size and type.
+
+        Raises:
+            ValueError: it is no such array.
+            ModelError: the model does not take images.
+            ImportError: it has to be resized, and Pillow is not installed.
+        """
+        shape, detail = self.input_shapes[0], self._inputs[0]
+        if len(self._inputs) != 1 or len(shape) != 4 or shape[3] not in (1, 3):
+            described = ", ".join("x".join(map(str, s)) for s in self.input_shapes)
+            raise ModelError(f"{self._name} does not take images of 1 or 3 channels: its input is {described}")
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))):
+            raise ValueError(
+                f"an image must be uint8 of shape (height, width, 3) or (height, width), not {image.dtype} of shape "
+                f"{image.shape}"
+            )
+        if image.size == 0:
+            raise ValueError(f"an image must have pixels, not the shape {image.shape}")
+        known = self.metadata if self.metadata.mean else self.metadata.with_range(-1, 1)
+        if not {len(known.mean), len(known.std)} <= {1, shape[3]}:
+            raise ModelError(f"{self._name} has a normalization for other than its {shape[3]} channels")
+        pixels = _images.fit(_images.with_channels(image, shape[3]), (shape[1], shape[2]))
+        values = _images.normalize(pixels, known.mean, known.std)[None]
+        if np.issubdtype(detail["dtype"], np.floating):
+            return values.astype(detail["dtype"], copy=False)
+        if not detail["quantization"][0]:
+            kind = np.dtype(detail["dtype"])
+            raise ModelError(f"{self._name} takes {kind} without saying how images become that")
+        return _images.quantize(values, detail["dtype"], detail["quantization"])
+
+    def rank(self, outputs: Any, top: int = 5) -> list[Prediction]:
+        """The likeliest classes of one image, the likeliest first.
+
+        Args:
+            outputs: what `predict` returned for it, (1, classes). Probabilities are taken as they are (not
+                negative, sum 1), all else for logits.
+            top: how many classes.
+
+        Raises:
+            ModelError: the model is not a classifier, or has labels for another number of classes.
+        """
+        if isinstance(outputs, list) or outputs.ndim != 2 or len(outputs) != 1:
+            raise ModelError(f"{self._name} is not a classifier: its output is not (batch, classes)")
+        labels = self.metadata.labels
+        if labels and len(labels) != outputs.shape[1]:
+            raise ModelError(f"{self._name} has {outputs.shape[1]} classes, but there are {len(labels)} labels")
+        scale, zero_point = self._outputs[0]["quantization"]
+        scores = (outputs[0].astype(np.float64) - zero_point) * (scale or 1.0)
+        probabilities = scores
+        if scores.min() < 0 or abs(scores.sum() - 1) > 0.01:
+            probabilities = np.exp(scores - scores.max())
+            probabilities /= probabilities.sum()
+        return [
+            Prediction(labels[i] if labels else f"class {i}", float(probabilities[i]), float(scores[i]), int(i))
+            for i in np.argsort(-scores, kind="stable")[:top]
+        ]
 
     def _checked(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """The arrays in the inputs' types, if they fit."""

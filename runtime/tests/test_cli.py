@@ -97,4 +97,4 @@ def test_not_an_image(classifier, tmp_path, capsys):
 
 
 def test_not_a_classifier(model, image, capsys):
-    check_error(["run", model, image], "the model takes 16 channels; images have 1 or 3", capsys)
+    check_error(["run", model, image], "does not take images of 1 or 3 channels: its input is 1x8x8x16", capsys)

@@ -1,0 +1,210 @@
+"""What a .tflite says of its images and classes: TFLite Metadata (metadata_schema.fbs of tensorflow/tflite-support).
+
+A FlatBuffer in one of the model's buffers, and label files in a ZIP archive behind the model. Nothing of it is trusted.
+"""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+__all__ = ["Metadata", "MetadataError", "parse_labels", "read_metadata"]
+
+# Places of fields in their tables and values of enumerations: of schema.fbs' Model, Buffer and Metadata ...
+_MODEL_BUFFERS, _MODEL_METADATA = 4, 6
+_BUFFER_DATA = 0
+_ENTRY_NAME, _ENTRY_BUFFER = 0, 1
+# ... and of metadata_schema.fbs.
+_SUBGRAPHS = 3
+_INPUTS, _OUTPUTS = 2, 3
+_PROCESS_UNITS, _ASSOCIATED_FILES = 4, 6
+_UNIT_TYPE, _UNIT_OPTIONS = 0, 1
+_NORMALIZATION = 1
+_MEAN, _STD = 0, 1
+_FILE_NAME, _FILE_TYPE = 0, 2
+_TENSOR_AXIS_LABELS = 2
+
+# More than this no file needs, and reading it takes no time and no memory to speak of.
+_MOST_ENTRIES = 1000
+_MOST_LABEL_BYTES = 1 << 20
+
+
+class MetadataError(ValueError):
+    """Metadata that makes no sense; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known of a classifier of images beside its graph.
+
+    Attributes:
+        labels: the class names in the order of the outputs; empty if not known.
+        mean: (pixel - mean) / std is what the model takes, of pixels 0..255; one number, or one a channel. Empty if
+            not known.
+        std: see `mean`.
+    """
+
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def with_range(self, black: float, white: float) -> "Metadata":
+        """The same, of a model that takes `black` and `white` for the pixels 0 and 255."""
+        if black == white or not np.isfinite([black, white]).all():
+            raise MetadataError(f"black and white must be two different numbers, not {black:g} and {white:g}")
+        std = 255 / (white - black)
+        return replace(self, mean=(0.0 - black * std,), std=(std,))
+
+
+def read_metadata(model: bytes) -> Metadata:
+    """The metadata in the content of a .tflite; `Metadata()` if there is none.
+
+    Raises:
+        MetadataError: there is some, but it is malformed.
+    """
+    try:
+        content = _content(model)
+        if content is None:
+            return Metadata()
+        if content[4:8] != b"M001":
+            raise MetadataError("it is not of the version M001")
+        subgraph = next(_root(content).tables(_SUBGRAPHS), None)
+        image = next(subgraph.tables(_INPUTS), None) if subgraph else None
+        scores = next(subgraph.tables(_OUTPUTS), None) if subgraph else None
+        mean, std = _normalization(image) if image else ((), ())
+        return Metadata(_labels(model, scores) if scores else (), mean, std)
+    except (struct.error, IndexError, TypeError, UnicodeDecodeError) as e:
+        raise MetadataError(f"it is damaged ({type(e).__name__})") from None
+
+
+def parse_labels(content: bytes) -> tuple[str, ...]:
+    """The class names in a text file, one a line.
+
+    Raises:
+        MetadataError: it is not such a file.
+    """
+    try:
+        labels = content.decode("utf-8-sig").rstrip().replace("\t", " ").splitlines()
+    except UnicodeDecodeError:
+        raise MetadataError("is not a text file in UTF-8") from None
+    if not labels or not all(label.isprintable() for label in labels):
+        raise MetadataError("is not a text file with one class name a line")
+    return tuple(labels)
+
+
+class _Table:
+    """A table of a FlatBuffer, its fields by their places.
+
+    What lies outside of the buffer raises struct.error, IndexError or TypeError, from any method.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def _place(self, field: int) -> int | None:
+        """Where a field's value is, if it has one."""
+        offset = self._table.Offset(4 + 2 * field)
+        return self._table.Pos + offset if offset else None
+
+    def number(self, field: int, flags: type, default: int = 0) -> int:
+        place = self._place(field)
+        return default if place is None else self._table.Get(flags, place)
+
+    def table(self, field: int) -> "_Table | None":
+        place = self._place(field)
+        return None if place is None else self._at(place)
+
+    def item(self, field: int, index: int) -> "_Table":
+        """One of a vector of tables."""
+        start, length = self._vector(field)
+        if index >= length:
+            raise IndexError(index)
+        return self._at(start + 4 * index)
+
+    def tables(self, field: int) -> Iterator["_Table"]:
+        """A vector of tables."""
+        start, length = self._vector(field)
+        return (self._at(start + 4 * i) for i in range(min(length, _MOST_ENTRIES)))
+
+    def bytes(self, field: int) -> bytes:
+        """A vector of bytes, or a string."""
+        start, length = self._vector(field)
+        return bytes(self._table.Bytes[start : start + length])
+
+    def floats(self, field: int) -> tuple[float, ...]:
+        start, length = self._vector(field)
+        if length > _MOST_ENTRIES:
+            raise IndexError(length)
+        return tuple(self._table.Get(number_types.Float32Flags, start + 4 * i) for i in range(length))
+
+    def _vector(self, field: int) -> tuple[int, int]:
+        """Where its first element is, and how many there are."""
+        place = self._place(field)
+        if place is None:
+            return 0, 0
+        start = self._table.Indirect(place)
+        return start + 4, self._table.Get(number_types.UOffsetTFlags, start)
+
+    def _at(self, place: int) -> "_Table":
+        return _Table(Table(self._table.Bytes, self._table.Indirect(place)))
+
+
+def _root(content: bytes) -> _Table:
+    return _Table(Table(content, Table(content, 0).Get(number_types.UOffsetTFlags, 0)))
+
+
+def _content(model: bytes) -> bytes | None:
+    root = _root(model)
+    for entry in root.tables(_MODEL_METADATA):
+        if entry.bytes(_ENTRY_NAME) == b"TFLITE_METADATA":
+            return root.item(_MODEL_BUFFERS, entry.number(_ENTRY_BUFFER, number_types.Uint32Flags)).bytes(_BUFFER_DATA)
+    return None
+
+
+def _normalization(image: _Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    for unit in image.tables(_PROCESS_UNITS):
+        options = unit.table(_UNIT_OPTIONS)
+        if unit.number(_UNIT_TYPE, number_types.Uint8Flags) == _NORMALIZATION and options:
+            mean, std = options.floats(_MEAN), options.floats(_STD)
+            if not mean or not std or not np.isfinite([*mean, *std]).all() or not all(std):
+                raise MetadataError("its normalization is not one of finite numbers")
+            return mean, std
+    return (), ()
+
+
+def _labels(model: bytes, scores: _Table) -> tuple[str, ...]:
+    for file in scores.tables(_ASSOCIATED_FILES):
+        if file.number(_FILE_TYPE, number_types.Int8Flags) == _TENSOR_AXIS_LABELS:
+            name = file.bytes(_FILE_NAME).decode()
+            try:
+                return parse_labels(_associated_file(model, name))
+            except MetadataError as e:
+                raise MetadataError(f"its label file {name!r} {e}") from None
+    return ()
+
+
+def _associated_file(model: bytes, name: str) -> bytes:
+    """The content of a file in the archive behind the model, at most _MOST_LABEL_BYTES of it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            info = archive.getinfo(name)
+            # Other compressions may take much memory for any file.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise MetadataError("is compressed in another way than 'deflate'")
+            with archive.open(info) as file:
+                content = file.read(_MOST_LABEL_BYTES + 1)
+    except KeyError:
+        raise MetadataError("is missing") from None
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, struct.error) as e:
+        if isinstance(e, MetadataError):
+            raise
+        raise MetadataError(f"cannot be read ({type(e).__name__})") from None
+    if len(content) > _MOST_LABEL_BYTES:
+        raise MetadataError(f"has more than {_MOST_LABEL_BYTES} bytes")
+    return content
