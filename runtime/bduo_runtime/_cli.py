@@ -175,8 +175,8 @@ def _run(args: argparse.Namespace) -> int:
         times.append(1e3 * (time.perf_counter() - start))
         ranking = interpreter.rank(outputs, args.top)
         print(f"{name}  {times[-1]:.2f} ms")
-        for label, probability, score, _ in ranking:
-            print(f"  {probability:6.1%}  {score:9.3f}  {label}")
+        for found in ranking:
+            print(f"  {found.probability:6.1%}  {found.score:9.3f}  {found.label}")
     if len(times) > 1:
         print(f"{len(times)} images, median {np.median(times):.2f} ms")
     return code
@@ -208,6 +208,9 @@ def _read_image(name: str) -> np.ndarray:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(file) as opened:
+                if opened.mode[0] in "IF":  # Pillow would cut the values off at 255
+                    raise ValueError("more than 8 bits a channel")
                 return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
         except Exception as e:  # of damaged files Pillow's readers raise whatever befalls them
-            raise _UsageError(f"{name} is not an image that Pillow can read ({type(e).__name__})") from None
+            reason = next(iter(str(e).splitlines()), type(e).__name__)
+            raise _UsageError(f"{name} is not an image that Pillow can read: {reason}") from None

@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import interpreter as litert
+from flatbuffers import number_types
 
 from bduo_runtime import _images
+from bduo_runtime._flatbuffer import root
 from bduo_runtime._library import delegate_path
 from bduo_runtime._metadata import Metadata, MetadataError, read_metadata
 
 __all__ = ["Interpreter", "ModelError", "Prediction"]
+
+# Places in schema.fbs' Model and OperatorCode.
+_MODEL_OPERATOR_CODES = 1
+_CUSTOM_CODE, _VERSION = 1, 2
 
 
 class ModelError(ValueError):
@@ -80,6 +86,7 @@ class Interpreter:
                 model_content=content, num_threads=num_threads, experimental_delegates=[delegate]
             )
             self.litert.allocate_tensors()
+            _check_versions(content)
         except (ValueError, RuntimeError) as e:
             raise ModelError(f"{name}: {_one_line(e)}") from None
         self._inputs = self.litert.get_input_details()
@@ -242,7 +249,23 @@ def _as_float(array: np.ndarray, dtype: Any) -> np.ndarray:
     return array.astype(dtype, copy=False) if both else array
 
 
+def _check_versions(content: bytes) -> None:
+    """Refuses LCE's operators of a later version; LiteRT does not tell a delegate which one a file is for.
+
+    Raises:
+        ValueError: the file has one.
+    """
+    for code in root(content).tables(_MODEL_OPERATOR_CODES):
+        name = code.bytes(_CUSTOM_CODE)
+        version = code.number(_VERSION, number_types.Int32Flags, default=1)
+        if name.startswith(b"Lce") and version > 1:
+            raise ValueError(f"{name.decode()} of version {version} is newer than bduo_runtime, which knows version 1")
+
+
 def _one_line(error: Exception) -> str:
     """The first thing that went wrong: LiteRT strings the messages of all that failed after it together."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].split("Encountered unresolved custom op")[0] or lines[0]
+    first, unresolved, operator = lines[0].partition("Encountered unresolved custom op: ")
+    if unresolved and not first:
+        return f"neither LiteRT nor bduo_runtime knows the operator {operator.split('.')[0]}"
+    return first

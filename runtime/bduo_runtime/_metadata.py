@@ -7,12 +7,12 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from flatbuffers import number_types
-from flatbuffers.table import Table
+
+from bduo_runtime._flatbuffer import MALFORMED, Table, root
 
 __all__ = ["Metadata", "MetadataError", "parse_labels", "read_metadata"]
 
@@ -30,9 +30,8 @@ _MEAN, _STD = 0, 1
 _FILE_NAME, _FILE_TYPE = 0, 2
 _TENSOR_AXIS_LABELS = 2
 
-# More than this no file needs, and reading it takes no time and no memory to speak of.
-_MOST_ENTRIES = 1000
 _MOST_LABEL_BYTES = 1 << 20
+"""More than any label file needs; reading it takes no memory to speak of."""
 
 
 class MetadataError(ValueError):
@@ -74,12 +73,12 @@ def read_metadata(model: bytes) -> Metadata:
             return Metadata()
         if content[4:8] != b"M001":
             raise MetadataError("it is not of the version M001")
-        subgraph = next(_root(content).tables(_SUBGRAPHS), None)
+        subgraph = next(root(content).tables(_SUBGRAPHS), None)
         image = next(subgraph.tables(_INPUTS), None) if subgraph else None
         scores = next(subgraph.tables(_OUTPUTS), None) if subgraph else None
         mean, std = _normalization(image) if image else ((), ())
         return Metadata(_labels(model, scores) if scores else (), mean, std)
-    except (struct.error, IndexError, TypeError, UnicodeDecodeError) as e:
+    except (*MALFORMED, UnicodeDecodeError) as e:
         raise MetadataError(f"it is damaged ({type(e).__name__})") from None
 
 
@@ -98,76 +97,15 @@ def parse_labels(content: bytes) -> tuple[str, ...]:
     return tuple(labels)
 
 
-class _Table:
-    """A table of a FlatBuffer, its fields by their places.
-
-    What lies outside of the buffer raises struct.error, IndexError or TypeError, from any method.
-    """
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-
-    def _place(self, field: int) -> int | None:
-        """Where a field's value is, if it has one."""
-        offset = self._table.Offset(4 + 2 * field)
-        return self._table.Pos + offset if offset else None
-
-    def number(self, field: int, flags: type, default: int = 0) -> int:
-        place = self._place(field)
-        return default if place is None else self._table.Get(flags, place)
-
-    def table(self, field: int) -> "_Table | None":
-        place = self._place(field)
-        return None if place is None else self._at(place)
-
-    def item(self, field: int, index: int) -> "_Table":
-        """One of a vector of tables."""
-        start, length = self._vector(field)
-        if index >= length:
-            raise IndexError(index)
-        return self._at(start + 4 * index)
-
-    def tables(self, field: int) -> Iterator["_Table"]:
-        """A vector of tables."""
-        start, length = self._vector(field)
-        return (self._at(start + 4 * i) for i in range(min(length, _MOST_ENTRIES)))
-
-    def bytes(self, field: int) -> bytes:
-        """A vector of bytes, or a string."""
-        start, length = self._vector(field)
-        return bytes(self._table.Bytes[start : start + length])
-
-    def floats(self, field: int) -> tuple[float, ...]:
-        start, length = self._vector(field)
-        if length > _MOST_ENTRIES:
-            raise IndexError(length)
-        return tuple(self._table.Get(number_types.Float32Flags, start + 4 * i) for i in range(length))
-
-    def _vector(self, field: int) -> tuple[int, int]:
-        """Where its first element is, and how many there are."""
-        place = self._place(field)
-        if place is None:
-            return 0, 0
-        start = self._table.Indirect(place)
-        return start + 4, self._table.Get(number_types.UOffsetTFlags, start)
-
-    def _at(self, place: int) -> "_Table":
-        return _Table(Table(self._table.Bytes, self._table.Indirect(place)))
-
-
-def _root(content: bytes) -> _Table:
-    return _Table(Table(content, Table(content, 0).Get(number_types.UOffsetTFlags, 0)))
-
-
 def _content(model: bytes) -> bytes | None:
-    root = _root(model)
-    for entry in root.tables(_MODEL_METADATA):
+    file = root(model)
+    for entry in file.tables(_MODEL_METADATA):
         if entry.bytes(_ENTRY_NAME) == b"TFLITE_METADATA":
-            return root.item(_MODEL_BUFFERS, entry.number(_ENTRY_BUFFER, number_types.Uint32Flags)).bytes(_BUFFER_DATA)
+            return file.item(_MODEL_BUFFERS, entry.number(_ENTRY_BUFFER, number_types.Uint32Flags)).bytes(_BUFFER_DATA)
     return None
 
 
-def _normalization(image: _Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _normalization(image: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for unit in image.tables(_PROCESS_UNITS):
         options = unit.table(_UNIT_OPTIONS)
         if unit.number(_UNIT_TYPE, number_types.Uint8Flags) == _NORMALIZATION and options:
@@ -178,7 +116,7 @@ def _normalization(image: _Table) -> tuple[tuple[float, ...], tuple[float, ...]]
     return (), ()
 
 
-def _labels(model: bytes, scores: _Table) -> tuple[str, ...]:
+def _labels(model: bytes, scores: Table) -> tuple[str, ...]:
     for file in scores.tables(_ASSOCIATED_FILES):
         if file.number(_FILE_TYPE, number_types.Int8Flags) == _TENSOR_AXIS_LABELS:
             name = file.bytes(_FILE_NAME).decode()
