@@ -12,6 +12,7 @@ _DATA = """
 import numpy as np
 labels = np.arange(64) % 10
 images = np.random.default_rng(0).normal(size=(64, 28, 28, 1)).astype("float32") + labels[:, None, None, None] / 5
+frame = np.zeros((28, 28), np.uint8)
 """
 
 _CHECK = """

@@ -49,9 +49,14 @@ class Table:
         return (self._at(start + 4 * i) for i in range(min(length, _MOST_ENTRIES)))
 
     def bytes(self, field: int) -> bytes:
-        """A vector of bytes, or a string."""
+        """A vector of bytes."""
         start, length = self._vector(field)
         return bytes(self._table.Bytes[start : start + length])
+
+    def string(self, field: int) -> str:
+        """A string, no more than _MOST_ENTRIES bytes of it."""
+        start, length = self._vector(field)
+        return bytes(self._table.Bytes[start : start + min(length, _MOST_ENTRIES)]).decode(errors="replace")
 
     def floats(self, field: int) -> tuple[float, ...]:
         start, length = self._vector(field)

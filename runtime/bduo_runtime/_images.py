@@ -11,14 +11,12 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """`image` in colour or in grey, whichever the model takes.
 
     Args:
-        image: uint8, (height, width), (height, width, 1) or (height, width, 3), the latter red, green, blue.
+        image: uint8, (height, width, 1) or (height, width, 3), the latter red, green, blue.
         channels: 1 or 3.
 
     Returns:
         uint8, (height, width, channels).
     """
-    if image.ndim == 2:
-        image = image[..., None]
     if image.shape[2] == channels:
         return image
     if channels == 3:

@@ -180,6 +180,7 @@ class Interpreter:
         known = self.metadata if self.metadata.mean else self.metadata.with_range(-1, 1)
         if not {len(known.mean), len(known.std)} <= {1, shape[3]}:
             raise ModelError(f"{self._name} has a normalization for other than its {shape[3]} channels")
+        image = image[..., None] if image.ndim == 2 else image
         pixels = _images.fit(_images.with_channels(image, shape[3]), (shape[1], shape[2]))
         values = _images.normalize(pixels, known.mean, known.std)[None]
         if np.issubdtype(detail["dtype"], np.floating):
@@ -256,10 +257,10 @@ def _check_versions(content: bytes) -> None:
         ValueError: the file has one.
     """
     for code in root(content).tables(_MODEL_OPERATOR_CODES):
-        name = code.bytes(_CUSTOM_CODE)
+        name = code.string(_CUSTOM_CODE)
         version = code.number(_VERSION, number_types.Int32Flags, default=1)
-        if name.startswith(b"Lce") and version > 1:
-            raise ValueError(f"{name.decode()} of version {version} is newer than bduo_runtime, which knows version 1")
+        if name.startswith("Lce") and version > 1:
+            raise ValueError(f"{name} of version {version} is newer than bduo_runtime, which knows version 1")
 
 
 def _one_line(error: Exception) -> str:

@@ -78,7 +78,7 @@ def read_metadata(model: bytes) -> Metadata:
         scores = next(subgraph.tables(_OUTPUTS), None) if subgraph else None
         mean, std = _normalization(image) if image else ((), ())
         return Metadata(_labels(model, scores) if scores else (), mean, std)
-    except (*MALFORMED, UnicodeDecodeError) as e:
+    except MALFORMED as e:
         raise MetadataError(f"it is damaged ({type(e).__name__})") from None
 
 
@@ -100,7 +100,7 @@ def parse_labels(content: bytes) -> tuple[str, ...]:
 def _content(model: bytes) -> bytes | None:
     file = root(model)
     for entry in file.tables(_MODEL_METADATA):
-        if entry.bytes(_ENTRY_NAME) == b"TFLITE_METADATA":
+        if entry.string(_ENTRY_NAME) == "TFLITE_METADATA":
             return file.item(_MODEL_BUFFERS, entry.number(_ENTRY_BUFFER, number_types.Uint32Flags)).bytes(_BUFFER_DATA)
     return None
 
@@ -119,7 +119,7 @@ def _normalization(image: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _labels(model: bytes, scores: Table) -> tuple[str, ...]:
     for file in scores.tables(_ASSOCIATED_FILES):
         if file.number(_FILE_TYPE, number_types.Int8Flags) == _TENSOR_AXIS_LABELS:
-            name = file.bytes(_FILE_NAME).decode()
+            name = file.string(_FILE_NAME)
             try:
                 return parse_labels(_associated_file(model, name))
             except MetadataError as e:

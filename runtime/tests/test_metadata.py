@@ -107,7 +107,7 @@ def test_a_model_that_takes_no_pictures(converted):
 def test_grey_and_colour():
     image = picture(4, 5, 3)
     np.testing.assert_array_equal(with_channels(image, 3), image)
-    np.testing.assert_array_equal(with_channels(image[..., 0], 3), np.repeat(image[..., :1], 3, 2))
+    np.testing.assert_array_equal(with_channels(image[..., :1], 3), np.repeat(image[..., :1], 3, 2))
     # Grey stays what it is on its way through colour.
     np.testing.assert_array_equal(with_channels(np.repeat(image[..., :1], 3, 2), 1), image[..., :1])
     pillow = pytest.importorskip("PIL.Image")
