@@ -1,6 +1,7 @@
 # make demo   sets itself up, then: train, decouple, fine-tune, convert, verify and time VGG-7 on digits
 # make test   sets itself up, then runs every test but the slow ones
 # make test-slow, lint, check, clean
+# make emulation      sets up the emulated Raspberry Pi that some of the slow tests run on (Debian and Ubuntu for x86-64)
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 RUN := runs/digits
 TESTS := -n auto --dist loadfile
 
-.PHONY: setup demo test test-slow lint check clean
+.PHONY: setup emulation demo test test-slow lint check clean
 
 setup: $(VENV)/ready $(VENV)/runtime
 
@@ -24,6 +25,11 @@ $(VENV)/runtime: $(VENV)/ready $(shell find runtime/src runtime/bduo_runtime -na
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./runtime
 	touch $@
 
+emulation: $(VENV)/pi/ready
+
+$(VENV)/pi/ready: $(VENV)/ready runtime/emulation/setup.sh runtime/emulation/icount.c
+	PYTHON=$(BIN)/python runtime/emulation/setup.sh $(VENV)/pi
+
 demo: setup
 	$(BIN)/python -m train vgg7 --dataset digits --run $(RUN)
 	$(BIN)/python -m convert $(RUN) --float
@@ -33,6 +39,7 @@ test: setup
 	$(BIN)/python -m pytest $(TESTS) -m "not slow"
 
 test-slow: setup
+	@$(MAKE) --no-print-directory emulation || echo "Without an emulated Raspberry Pi, its tests are skipped."
 	$(BIN)/python -m pytest $(TESTS) -m slow
 
 lint: setup

@@ -2,13 +2,13 @@
 
 make emulation
 python -m benchmarks.peers vgg7 --folder runs/peers
-python -m benchmarks.arm_instructions runs/peers/vgg7.tflite runs/peers/vgg7-float32.tflite runs/peers/vgg7-int8.tflite
+python -m benchmarks.arm_instructions runs/peers/vgg7.tflite runs/peers/vgg7-*.tflite
 
-Instructions are not time. With LLVM 17 or newer (Debian: llvm-19) there is an estimate of cycles beside them: every block of
-instructions that ran is given to llvm-mca, whose tables of throughput follow Arm's optimization guides, and its cycles are
-multiplied by how often it ran. LLVM has tables for the Cortex-A72 (those of the A57, its predecessor) and for the
-Neoverse N1, which is the Cortex-A76 for servers. Latencies, caches and branches mispredicted are not in it: the real
-cores are slower, by how much nobody has measured here.
+Instructions are not time. With LLVM 17 or newer (Debian: llvm-19) there is an estimate of cycles beside them: every
+block of instructions that ran is given to llvm-mca, whose tables of throughput follow Arm's optimization guides, and
+its cycles are multiplied by how often it ran. LLVM has tables for the Cortex-A72 (those of the A57, its predecessor)
+and for the Neoverse N1, which is the Cortex-A76 for servers. Latencies, caches and mispredicted branches are not in
+it: the real cores are slower, by how much nobody has measured here.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class _Symbols:
     """What lies at an address, by the memory map of a process and the symbols of bduo_runtime."""
 
     def __init__(self, maps: str, pi: Path) -> None:
-        self._regions = []
+        self._regions: list[tuple[int, int, str, list[tuple[int, str]]]] = []
         for line in maps.splitlines():
             fields = line.split()
             if len(fields) < 6 or not Path(fields[5]).is_file():
@@ -75,14 +75,17 @@ class _Symbols:
         return "others"
 
 
+def _output(command: Sequence[str | Path], stdin: str = "") -> str:
+    done = subprocess.run(list(map(str, command)), input=stdin, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def _functions(library: Path, shift: int, pi: Path) -> list[tuple[int, str]]:
     """Addresses and names of a library's functions; `shift` leads from an address to a place in the file."""
-    run = {"capture_output": True, "text": True, "check": True}
-    headers = subprocess.run([str(pi / "bin/aarch64-readelf"), "-lW", str(library)], **run).stdout
+    headers = _output([pi / "bin/aarch64-readelf", "-lW", library])
     segments = [[int(x, 16) for x in line.split()[1:5]] for line in headers.splitlines() if " LOAD " in line]
-    listed = subprocess.run([str(pi / "bin/aarch64-nm"), "-C", "--defined-only", str(library)], **run).stdout
     functions = []
-    for line in listed.splitlines():
+    for line in _output([pi / "bin/aarch64-nm", "-C", "--defined-only", library]).splitlines():
         address, kind, name = line.split(" ", 2)
         if kind not in "tTwW":
             continue
@@ -98,7 +101,7 @@ def _short(name: str) -> str:
     return re.sub(r"(?<=[\w>])\(.*", "", name.removeprefix("void "))
 
 
-def parse(counts: str, symbols: Sequence[str] | _Symbols) -> list[Block]:
+def parse(counts: str, symbols: Mapping[int, str] | _Symbols) -> list[Block]:
     """The blocks in what runtime/emulation/icount.c wrote, `symbols` telling the function at an address."""
     blocks = []
     for line in counts.splitlines():
@@ -114,8 +117,7 @@ def _tool(name: str) -> str | None:
     for candidate in (name, *(f"{name}-{version}" for version in range(30, _LEAST_LLVM - 1, -1))):
         path = shutil.which(candidate)
         if path is not None:
-            version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-            found = re.search(r"version (\d+)", version)
+            found = re.search(r"version (\d+)", _output([path, "--version"]))
             if found and int(found[1]) >= _LEAST_LLVM:
                 return path
     return None
@@ -127,25 +129,15 @@ def cycles(blocks: Iterable[Block], processor: str) -> Counter[str] | None:
     if mc is None or mca is None:
         return None
     blocks = list(blocks)
-    run = {"capture_output": True, "text": True, "check": True}
     code = "\n".join(",".join(f"0x{word[i : i + 2]}" for i in (6, 4, 2, 0)) for b in blocks for word in b.words)
-    listed = subprocess.run(
-        [mc, "-disassemble", "-triple=aarch64", "-mattr=+v8.2a,+dotprod,+fp16fml,+crypto"], input=code, **run
-    ).stdout
+    listed = _output([mc, "-disassemble", "-triple=aarch64", "-mattr=+v8.2a,+dotprod,+fp16fml,+crypto"], code)
     lines = iter([line for line in listed.splitlines() if line.strip() and not line.strip().startswith(".")])
     regions = []
     for i, block in enumerate(blocks):
         body = [next(lines) for _ in block.words]
         regions += [f"# LLVM-MCA-BEGIN {i}", *body, "# LLVM-MCA-END"]
-    command = [
-        mca,
-        "-mtriple=aarch64",
-        f"-mcpu={processor}",
-        "-iterations=1",
-        "-instruction-info=0",
-        "-resource-pressure=0",
-    ]
-    report = subprocess.run(command, input="\n".join(regions), **run).stdout
+    options = [f"-mcpu={processor}", "-iterations=1", "-instruction-info=0", "-resource-pressure=0"]
+    report = _output([mca, "-mtriple=aarch64", *options], "\n".join(regions))
     result: Counter[str] = Counter()
     found = re.findall(r"Code Region - (\d+)\n(?:.*\n)*?Block RThroughput: ([\d.]+)", report)
     for i, throughput in found:
@@ -171,22 +163,24 @@ def _measure(pi: Path, name: str, model: Path, library: Path) -> list[Block]:
 def _build(pi: Path, folder: str) -> Path:
     """The delegate of this tree, cross-compiled."""
     tools = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    run = {"check": True, "stdout": subprocess.DEVNULL, "env": tools}
-    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={pi / 'toolchain.cmake'}"
-    subprocess.run(["cmake", "-S", str(_ROOT / "runtime"), "-B", folder, "-G", "Ninja", toolchain], **run)
-    subprocess.run(["cmake", "--build", folder, "--target", "bduo_runtime"], **run)
+    configure = ["-S", str(_ROOT / "runtime"), "-B", folder, "-G", "Ninja"]
+    for options in (
+        [*configure, f"-DCMAKE_TOOLCHAIN_FILE={pi / 'toolchain.cmake'}"],
+        ["--build", folder, "--target", "bduo_runtime"],
+    ):
+        subprocess.run(["cmake", *options], check=True, stdout=subprocess.DEVNULL, env=tools)
     return Path(folder) / "libbduo_runtime.so"
 
 
-def _millions(number: float | None) -> str:
-    return "" if number is None else f"{number / 1e6:.2f}M"
+def _with_ratio(number: int, first: int) -> list[str]:
+    return [f"{number / 1e6:.2f}M", f"{number / first:.1f}"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.arm_instructions",
-        description="Counts the instructions of one inference, batch 1, one thread, on an emulated Raspberry Pi 4 and 5.",
+        description="Counts the instructions of one inference (one thread) on an emulated Raspberry Pi 4 and 5.",
     )
     parser.add_argument("files", nargs="+", type=Path, help=".tflite files; the others are compared with the first")
     parser.add_argument("--pi", type=Path, default=_ROOT / ".venv/pi", help="what `make emulation` set up")
@@ -209,33 +203,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     if None in estimates.values():
         print("No estimates: llvm-mc and llvm-mca 17 or newer are not installed (Debian: apt-get install llvm-19).\n")
 
-    rows = []
+    columns = ("instructions", "ratio", "cycles (estimate)", "ratio")
+    rows = [["file", *(f"{title}: {c}" for title, _ in _PIS.values() for c in columns)]]
     for file in args.files:
         row = [file.name]
         for p in _PIS:
-            count, first = (sum(b.instructions for b in blocks[p, f]) for f in (file, args.files[0]))
-            row += [_millions(count), f"{count / first:.1f}"]
-            estimate, least = (sum(e.values()) if (e := estimates[p, f]) else None for f in (file, args.files[0]))
-            row += [_millions(estimate), f"{estimate / least:.1f}" if estimate and least else ""]
+            row += _with_ratio(*(sum(b.instructions for b in blocks[p, f]) for f in (file, args.files[0])))
+            ours, first = estimates[p, file], estimates[p, args.files[0]]
+            row += _with_ratio(sum(ours.values()), sum(first.values())) if ours and first else ["", ""]
         rows.append(row)
-    header = [x for title, _ in _PIS.values() for x in (f"{title}: instructions", "ratio", "cycles, estimate", "ratio")]
-    print(markdown([["file", *header], *rows]))
+    print(markdown(rows))
 
-    print(f"\n{args.files[0].name}, by function:\n")
+    rows = [["function", *(f"{title}: {c}" for title, _ in _PIS.values() for c in columns[::2])]]
     counted = {p: Counter[str]() for p in _PIS}
     for p in _PIS:
         for block in blocks[p, args.files[0]]:
             counted[p][block.function] += block.instructions
-    names = [name for name, _ in counted["pi4"].most_common(args.functions)]
-    rows = []
-    for name in names:
+    for name, _ in counted["pi4"].most_common(args.functions):
         row = [name]
         for p in _PIS:
             estimate = estimates[p, args.files[0]]
             row += [f"{counted[p][name]:,}", f"{estimate[name]:,}" if estimate else ""]
         rows.append(row)
-    header = [x for title, _ in _PIS.values() for x in (f"{title}: instructions", "cycles, estimate")]
-    print(markdown([["function", *header], *rows]))
+    print(f"\n{args.files[0].name}, by function:\n\n{markdown(rows)}")
     return 0
 
 

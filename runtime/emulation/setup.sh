@@ -18,6 +18,7 @@ done
 [ "$(dpkg --print-architecture)" = amd64 ] || { echo "setup.sh: this is for x86-64; on a Raspberry Pi nothing needs to be emulated" >&2; exit 1; }
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
+[[ $python != */* || $python = /* ]] || python=$PWD/$python
 rm -rf "$1" && mkdir -p "$1" && cd "$1"
 folder=$PWD
 

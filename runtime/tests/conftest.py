@@ -1,7 +1,7 @@
 """What the tests share: converted models and what LCE's own interpreter makes of them.
 
-Both need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what BDUO_RUNTIME_RECORDED names), so that
-they are made once, and so that the same tests run where there is neither, such as on a Raspberry Pi.
+Both need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what BDUO_RUNTIME_RECORDED
+names), so that they are made once, and so that the same tests run where there is neither, as on a Raspberry Pi.
 """
 
 import hashlib
