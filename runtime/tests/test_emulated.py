@@ -1,0 +1,90 @@
+"""All of these tests again on an emulated Raspberry Pi 4 and 5 (runtime/emulation), with the wheel that a user would install."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_native import TESTS, build
+
+ROOT = Path(__file__).parents[2]
+PI = ROOT / ".venv" / "pi"
+README = (ROOT / "README.md").read_text()
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (PI / "ready").exists(), reason="no emulated Raspberry Pi: make emulation"),
+]
+
+
+def run(pi: str, *command: object, folder: Path, **variables: str) -> str:
+    """What a command prints on the emulated Raspberry Pi `pi`."""
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(PI / "wheels"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "BDUO"))} | offline | variables
+    command = (PI / "bin" / pi, *command)
+    done = subprocess.run(list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the C++ tests, cross-compiled."""
+    folder = tmp_path_factory.mktemp("native")
+    return build(folder, f"-DCMAKE_TOOLCHAIN_FILE={PI / 'toolchain.cmake'}", targets=TESTS)
+
+
+@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("pi", ["pi4", "pi5"])
+def test_native(native, pi, name):
+    printed = run(pi, native / "tests/cpp" / name, folder=native)
+    assert ", 0 failed" in printed
+    if name in ("conv_test", "stages_test"):
+        assert "SKIPPED" not in printed, "every kernel of the list runs on a Raspberry Pi"
+
+
+@pytest.fixture(scope="module")
+def python(wheel) -> Path:
+    """The Raspberry Pi's Python, with the wheel in it."""
+    path = PI / "python/bin/python"
+    install = ("-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps")
+    run("pi4", path, *install, wheel("manylinux-aarch64"), folder=PI)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recording(recorded: Path) -> Path:
+    """The folder of all models and outputs that the tests ask for: they ran here before."""
+    options = ["-m", "not slow", "-q", "-p", "no:cacheprovider", "--deselect", "runtime/tests/test_native.py"]
+    environment = os.environ | {"BDUO_RUNTIME_RECORDED": str(recorded)}
+    subprocess.run([sys.executable, "-m", "pytest", "runtime/tests", *options], cwd=ROOT, env=environment, check=True)
+    return recorded
+
+
+@pytest.mark.parametrize("pi", ["pi4", "pi5"])
+def test_suite(python, recording, pi):
+    options = ["-m", "not slow", "-rs", "-p", "no:cacheprovider"]
+    printed = run(pi, python, "-m", "pytest", "runtime/tests", *options, folder=ROOT, BDUO_RUNTIME_RECORDED=str(recording))
+    passed, skipped = (int(m[1]) if (m := re.search(rf"(\d+) {word}", printed)) else 0 for word in ("passed", "skipped"))
+    print(printed)
+    assert passed > 60
+    assert skipped <= 3, printed  # what needs a compiler or nm
+
+
+def test_readme(wheel, tmp_path):
+    """README's commands for a Raspberry Pi, as they stand there; only the files come from here."""
+    image = pytest.importorskip("PIL.Image")
+    path = wheel("manylinux-aarch64")
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+    model = Path(__file__).parent / "files/classifier.tflite"
+    (tmp_path / "model.tflite").write_bytes(model.read_bytes())
+    image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    section = README.split("## On a Raspberry Pi")[1].split("\n## ")[0]
+    commands = [line.strip() for line in re.findall(r"^ {4}\S.*$", section, re.MULTILINE)]
+    assert len(commands) == 2, "two commands from a bare system to a classified image"
+    printed = [run("pi4", "sh", "-c", command, folder=tmp_path) for command in commands]
+    assert re.search(r"photo\.jpg +[\d.]+ ms\n +[\d.]+ % ", printed[-1]) or "photo.jpg" in printed[-1]
+    assert "%" in printed[-1]
