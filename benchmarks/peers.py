@@ -8,6 +8,7 @@ the baseline's widths: the same weights and MACs). Weights are untrained: no lat
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("networks", nargs="+", choices=sorted(networks.NETWORKS), metavar="NETWORK")
     parser.add_argument("--folder", type=Path, required=True, help="where to")
     args = parser.parse_args(argv)
+    # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
+    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     args.folder.mkdir(parents=True, exist_ok=True)
     for network in args.networks:
         for name, content in _files(network).items():
