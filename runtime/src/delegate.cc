@@ -156,8 +156,14 @@ std::string set_option(const char* key, const char* value, Delegate* delegate) {
 }  // namespace
 }  // namespace bduo
 
-extern "C" __attribute__((visibility("default"))) TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
-                                                                                              size_t count, void (*report_error)(const char*)) {
+#if defined(_WIN32)
+#define BDUO_EXPORT __declspec(dllexport)
+#else
+#define BDUO_EXPORT __attribute__((visibility("default")))
+#endif
+
+extern "C" BDUO_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+                                                                     void (*report_error)(const char*)) {
   auto delegate = std::make_unique<bduo::Delegate>();
   for (size_t i = 0; i < count; ++i) {
     const std::string error = bduo::set_option(keys[i], values[i], delegate.get());
@@ -171,6 +177,6 @@ extern "C" __attribute__((visibility("default"))) TfLiteDelegate* tflite_plugin_
   return &delegate.release()->host;
 }
 
-extern "C" __attribute__((visibility("default"))) void tflite_plugin_destroy_delegate(TfLiteDelegate* host) {
+extern "C" BDUO_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* host) {
   if (host) delete static_cast<bduo::Delegate*>(host->data_);
 }

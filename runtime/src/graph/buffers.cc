@@ -2,6 +2,7 @@
 #include "graph/buffers.h"
 
 #include <algorithm>
+#include <new>
 
 namespace bduo {
 
@@ -23,11 +24,10 @@ size_t Buffers::take(int64_t bytes) {
 void Buffers::release(size_t buffer) { slots_[buffer].used = false; }
 
 bool Buffers::allocate() {
-  constexpr size_t kLine = 64;
   memory_.clear();
   for (const Slot& slot : slots_) {
     const size_t bytes = (static_cast<size_t>(slot.bytes) + kLine - 1) / kLine * kLine;
-    memory_.emplace_back(std::aligned_alloc(kLine, std::max(bytes, kLine)));
+    memory_.emplace_back(::operator new(bytes, std::align_val_t{kLine}, std::nothrow));
     if (!memory_.back()) return false;
   }
   return true;

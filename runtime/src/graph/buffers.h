@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
+#include <cstddef>
 #include <memory>
+#include <new>
 #include <vector>
 
 namespace bduo {
@@ -20,8 +21,9 @@ class Buffers {
   int64_t bytes() const;
 
  private:
+  static constexpr size_t kLine = 64;  // bytes of a cache line
   struct Free {
-    void operator()(void* memory) const { std::free(memory); }
+    void operator()(void* memory) const { ::operator delete(memory, std::align_val_t{kLine}); }
   };
   struct Slot {
     int64_t bytes;

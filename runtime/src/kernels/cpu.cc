@@ -1,8 +1,12 @@
-// CPU features. GCC's and Clang's __builtin_cpu_supports also asks the operating system whether it saves the AVX registers.
+// CPU features, asked of the processor itself: __builtin_cpu_supports needs a compiler's runtime library, and zig's says no to everything.
 #include "kernels/cpu.h"
 
 #include <cstdlib>
 #include <cstring>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 namespace bduo {
 namespace {
@@ -12,10 +16,19 @@ namespace {
 
 constexpr Isa kIsas[] = {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2};
 
+// Whether the operating system saves the AVX registers.
+bool saves_avx(unsigned features) {
+  if (!(features & bit_OSXSAVE)) return false;
+  unsigned low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & 6) == 6;
+}
+
 Isa machine_isa() {
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("popcnt")) return Isa::kPortable;
-  return __builtin_cpu_supports("avx2") ? Isa::kAvx2 : Isa::kPopcnt;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_POPCNT)) return Isa::kPortable;
+  if (!saves_avx(ecx) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & bit_AVX2)) return Isa::kPopcnt;
+  return Isa::kAvx2;
 }
 
 #elif defined(__aarch64__)
