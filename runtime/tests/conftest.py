@@ -1,12 +1,16 @@
-"""What the tests share: converted models and what LCE's own interpreter makes of them.
+"""What the tests share: converted models, what LCE's own interpreter makes of them, and wheels.
 
-Both need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what BDUO_RUNTIME_RECORDED
+The first two need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what BDUO_RUNTIME_RECORDED
 names), so that they are made once, and so that the same tests run where there is neither, as on a Raspberry Pi.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+import subprocess
+import venv
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
+RUNTIME = HERE.parent
 
 
 def _made_once(path: Path, make: Callable[[Path], None]) -> Path:
@@ -73,3 +78,54 @@ def lce_outputs(recorded: Path) -> Callable[[Path, np.ndarray], list[np.ndarray]
             return [outputs[f"arr_{i}"] for i in range(len(outputs.files))]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def release(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """release(*arguments): runs release.py in a virtual environment that has what it needs."""
+    folder = pytestconfig.cache.mkdir("release")
+    requirements = RUNTIME / "requirements-release.txt"
+    environment = folder / f"venv-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:20]}"
+    python, ready = environment / "bin" / "python", environment / "ready"
+    with locked(folder):
+        if not ready.exists():
+            venv.create(environment, with_pip=True, clear=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", "-r", requirements], check=True)
+            ready.touch()
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([python, RUNTIME / "release.py", *arguments], capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def wheel(
+    pytestconfig: pytest.Config, release: Callable[..., subprocess.CompletedProcess[str]]
+) -> Callable[[str], Path]:
+    """wheel(platform of release.py): the path of its wheel, built once for the sources as they are."""
+    folder = pytestconfig.cache.mkdir("release")
+    files = [f for name in ("src", "bduo_runtime") for f in (RUNTIME / name).rglob("*") if f.suffix != ".pyc"]
+    files += [f for f in RUNTIME.iterdir() if not f.name.startswith(".")]
+    digest = hashlib.sha256()
+    for file in sorted(f for f in files if f.is_file()):
+        digest.update(repr((str(file.relative_to(RUNTIME)), file.read_bytes())).encode())
+
+    def build(platform: str) -> Path:
+        output = folder / digest.hexdigest()[:20] / platform
+        with locked(folder):
+            if not output.exists():
+                done = release("--output", output, "--platform", platform)
+                assert done.returncode == 0, done.stdout + done.stderr
+        (path,) = output.glob("*.whl")
+        return path
+
+    return build
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time: tests run in several."""
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
