@@ -160,6 +160,7 @@ def check(wheel: Path, platform: Platform) -> None:
     """
     import lief
 
+    lief.logging.disable()
     system = platform.system
     if not wheel.name.endswith(f"-py3-none-{platform.tag}.whl"):
         raise ReleaseError(f"{wheel.name} is not tagged py3-none-{platform.tag}")
@@ -182,7 +183,7 @@ def check(wheel: Path, platform: Platform) -> None:
         wrong.append(f"exports {', '.join(unwanted)}")
     if unwanted := unmatched({getattr(lib, "name", lib) for lib in library.libraries}, system.needs):
         wrong.append(f"needs {', '.join(unwanted)}")
-    if newer := [f"{'.'.join(map(str, v))}" for v in sorted(glibc_versions(library)) if v > platform.glibc]:
+    if newer := [".".join(map(str, v)) for v in sorted(glibc_versions(library)) if v > platform.glibc]:
         wrong.append(f"needs glibc {newer[-1]}")
     if wrong:
         raise ReleaseError(f"{wheel.name}: {system.library} {'; '.join(wrong)}")
@@ -190,18 +191,14 @@ def check(wheel: Path, platform: Platform) -> None:
 
 def exports(library: Any) -> set[str]:
     """The names of all symbols that others can link to."""
-    import lief
-
-    if isinstance(library, lief.PE.Binary):
+    if library.format.name == "PE":
         return {entry.name for entry in library.get_export().entries}
     return {symbol.name for symbol in library.exported_symbols}
 
 
 def glibc_versions(library: Any) -> set[tuple[int, ...]]:
     """Those that an ELF library's symbols are bound to: {(2, 17), (2, 2, 5)}."""
-    import lief
-
-    if not isinstance(library, lief.ELF.Binary):
+    if library.format.name != "ELF":
         return set()
     names = [aux.name for need in library.symbols_version_requirement for aux in need.get_auxiliary_symbols()]
     return {tuple(map(int, name.removeprefix("GLIBC_").split("."))) for name in names}

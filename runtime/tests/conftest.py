@@ -81,8 +81,8 @@ def lce_outputs(recorded: Path) -> Callable[[Path, np.ndarray], list[np.ndarray]
 
 
 @pytest.fixture(scope="session")
-def release(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """release(*arguments): runs release.py in a virtual environment that has what it needs."""
+def release_python(pytestconfig: pytest.Config) -> Path:
+    """The Python of a virtual environment that has what release.py needs."""
     folder = pytestconfig.cache.mkdir("release")
     requirements = RUNTIME / "requirements-release.txt"
     environment = folder / f"venv-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:20]}"
@@ -92,17 +92,11 @@ def release(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedPr
             venv.create(environment, with_pip=True, clear=True)
             subprocess.run([python, "-m", "pip", "install", "-q", "-r", requirements], check=True)
             ready.touch()
-
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([python, RUNTIME / "release.py", *arguments], capture_output=True, text=True)
-
-    return run
+    return python
 
 
 @pytest.fixture(scope="session")
-def wheel(
-    pytestconfig: pytest.Config, release: Callable[..., subprocess.CompletedProcess[str]]
-) -> Callable[[str], Path]:
+def wheel(pytestconfig: pytest.Config, release_python: Path) -> Callable[[str], Path]:
     """wheel(platform of release.py): the path of its wheel, built once for the sources as they are."""
     folder = pytestconfig.cache.mkdir("release")
     files = [f for name in ("src", "bduo_runtime") for f in (RUNTIME / name).rglob("*") if f.suffix != ".pyc"]
@@ -115,8 +109,8 @@ def wheel(
         output = folder / digest.hexdigest()[:20] / platform
         with locked(folder):
             if not output.exists():
-                done = release("--output", output, "--platform", platform)
-                assert done.returncode == 0, done.stdout + done.stderr
+                command = [release_python, RUNTIME / "release.py", "--output", output, "--platform", platform]
+                subprocess.run(command, check=True)
         (path,) = output.glob("*.whl")
         return path
 

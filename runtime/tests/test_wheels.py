@@ -13,6 +13,7 @@ import pytest
 import bduo_runtime
 from bduo_runtime import _operators
 
+SCRIPT = Path(__file__).parents[1] / "release.py"
 PROGRAM = """
 import sys
 import numpy as np
@@ -24,29 +25,89 @@ np.savez(sys.argv[3], *outputs, kernels=kernels)
 """
 
 
-@pytest.mark.slow  # the first time, its environment is made: 100 MB
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--platform", "amiga", "--output", "x"], "no platform amiga; there are manylinux-x86_64, manylinux-aarch"),
-        (["--output", "."], ". exists already"),
+        (["--output", "x"], "build, lief, scikit_build_core, ziglang missing: pip install -r "),
     ],
 )
-def test_refused(release, arguments, message):
-    done = release(*arguments)
+def test_refused(tmp_path, arguments, message):
+    # -S: without any packages.
+    done = subprocess.run([sys.executable, "-S", SCRIPT, *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(f"release.py: error: {message}")
     assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
-def test_needs_its_requirements():
-    """Run where ziglang is not installed."""
-    script = Path(__file__).parents[1] / "release.py"
-    # -S: without the packages of this environment.
-    done = subprocess.run([sys.executable, "-S", script, "--output", "x"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "ziglang missing: pip install -r" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+BAD = """
+#include <pthread.h>
+#ifdef _WIN32
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT
+#endif
+EXPORT int tflite_plugin_create_delegate(pthread_t t) { return pthread_join(t, 0); }
+EXPORT int extra = 1;
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("platform", "target", "message"),
+    [
+        (
+            "manylinux-x86_64",
+            "x86_64-linux-gnu.2.34",
+            "does not export tflite_plugin_destroy_delegate; exports extra; needs glibc 2.34",
+        ),
+        (
+            "manylinux-aarch64",
+            "x86_64-linux-musl",
+            "is for X86_64; does not export tflite_plugin_destroy_delegate; exports extra; needs libc.so",
+        ),
+        (
+            "macos-arm64",
+            "aarch64-macos.11.0",
+            "does not export _tflite_plugin_destroy_delegate; exports _extra; needs bad",
+        ),
+        ("windows-amd64", "x86_64-windows-gnu", "does not export tflite_plugin_destroy_delegate; exports extra"),
+    ],
+)
+def test_bad_library(release_python, tmp_path, platform, target, message):
+    """The check names all that is wrong with a library."""
+    (tmp_path / "bad.c").write_text(BAD)
+    command = [
+        release_python,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        target,
+        "-shared",
+        "-fPIC",
+        "-O2",
+        "bad.c",
+        "-o",
+        "bad",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    program = f"""
+import release, pathlib, zipfile
+platform = release.PLATFORMS[{platform!r}]
+wheel = pathlib.Path(f"bad-1-py3-none-{{platform.tag}}.whl")
+with zipfile.ZipFile(wheel, "w") as archive:
+    archive.write("bad", f"bduo_runtime/{{platform.system.library}}")
+try:
+    release.check(wheel, platform)
+except release.ReleaseError as e:
+    print(e)
+"""
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
+    command = [release_python, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.strip().endswith(f" {message}"), done.stdout
 
 
 @pytest.mark.slow
@@ -61,10 +122,10 @@ def test_checksums(wheel):
 
 
 @pytest.mark.slow
-def test_reproducible(wheel, release, tmp_path):
+def test_reproducible(wheel, release_python, tmp_path):
     path = wheel("manylinux-x86_64")
-    done = release("--output", tmp_path / "again", "--platform", "manylinux-x86_64")
-    assert done.returncode == 0, done.stderr
+    command = [release_python, SCRIPT, "--output", tmp_path / "again", "--platform", "manylinux-x86_64"]
+    subprocess.run(command, check=True)
     assert (tmp_path / "again" / "SHA256SUMS").read_text() == (path.parent / "SHA256SUMS").read_text()
 
 
