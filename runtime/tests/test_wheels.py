@@ -78,21 +78,8 @@ EXPORT int extra = 1;
 def test_bad_library(release_python, tmp_path, platform, target, message):
     """The check names all that is wrong with a library."""
     (tmp_path / "bad.c").write_text(BAD)
-    command = [
-        release_python,
-        "-m",
-        "ziglang",
-        "cc",
-        "-target",
-        target,
-        "-shared",
-        "-fPIC",
-        "-O2",
-        "bad.c",
-        "-o",
-        "bad",
-    ]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    arguments = f"-m ziglang cc -target {target} -shared -fPIC -O2 bad.c -o bad".split()
+    subprocess.run([release_python, *arguments], cwd=tmp_path, check=True)
     program = f"""
 import release, pathlib, zipfile
 platform = release.PLATFORMS[{platform!r}]
