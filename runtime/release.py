@@ -65,7 +65,6 @@ PLATFORMS = {
         "manylinux_2_17_aarch64", LINUX, "aarch64", "aarch64-linux-gnu.2.17", "ARM64", glibc=(2, 17)
     ),
     "macos-arm64": Platform("macosx_11_0_arm64", MACOS, "arm64", "aarch64-macos.11.0", "ARM64"),
-    "macos-x86_64": Platform("macosx_11_0_x86_64", MACOS, "x86_64", "x86_64-macos.11.0", "X86_64"),
     "windows-amd64": Platform("win_amd64", WINDOWS, "AMD64", "x86_64-windows-gnu", "X86_64"),
 }
 
@@ -102,12 +101,14 @@ def release(output: Path, names: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
         finished, sources = Path(scratch, "finished"), Path(scratch, "sources")
         finished.mkdir()
-        sdist = run_build("sdist", HERE, finished, {})
+        date = {"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or commit_time()}
+        sdist = run_build("sdist", HERE, finished, date)
         with tarfile.open(sdist) as archive:
             archive.extractall(sources, filter="data")
         (tree,) = sources.iterdir()
         for name in dict.fromkeys(names):
-            check(run_build("wheel", tree, finished, cross_environment(PLATFORMS[name])), PLATFORMS[name])
+            platform = PLATFORMS[name]
+            check(run_build("wheel", tree, finished, date | cross_environment(platform)), platform)
         sums = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}\n" for f in sorted(finished.iterdir())]
         Path(finished, "SHA256SUMS").write_text("".join(sums))
         finished.rename(output)
@@ -123,11 +124,10 @@ def cross_environment(platform: Platform) -> dict[str, str]:
 
 
 def run_build(kind: str, source: Path, folder: Path, variables: dict[str, str]) -> Path:
-    """Builds the "sdist" or a "wheel" into the folder, the same bytes from the same commit; returns its path."""
+    """Builds the "sdist" or a "wheel" into the folder, with these variables in its environment; returns its path."""
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # cmake and ninja
-        "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or commit_time(),
         "CMAKE_GENERATOR": "Ninja",
         "CXXFLAGS": "",
         "LDFLAGS": "",
@@ -145,7 +145,7 @@ def run_build(kind: str, source: Path, folder: Path, variables: dict[str, str]) 
 
 
 def commit_time() -> str:
-    """Of the checked-out commit, in seconds since 1970."""
+    """Of the checked-out commit, in seconds since 1970: files dated so have the same bytes in every build of it."""
     done = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=HERE, capture_output=True, text=True)
     if done.returncode:
         raise ReleaseError(f"{HERE} is no git checkout: set SOURCE_DATE_EPOCH, the time that files are dated with")
