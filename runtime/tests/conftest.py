@@ -1,7 +1,7 @@
 """What the tests share: converted models, what LCE's own interpreter makes of them, and wheels.
 
-The first two need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what BDUO_RUNTIME_RECORDED
-names), so that they are made once, and so that the same tests run where there is neither, as on a Raspberry Pi.
+The first two need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what
+BDUO_RUNTIME_RECORDED names), so that they are made once, and so that the same tests run where there is neither, as on a Raspberry Pi.
 """
 
 import contextlib
@@ -87,7 +87,7 @@ def release_python(pytestconfig: pytest.Config) -> Path:
     requirements = RUNTIME / "requirements-release.txt"
     environment = folder / f"venv-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:20]}"
     python, ready = environment / "bin" / "python", environment / "ready"
-    with locked(folder):
+    with _locked(folder):
         if not ready.exists():
             venv.create(environment, with_pip=True, clear=True)
             subprocess.run([python, "-m", "pip", "install", "-q", "-r", requirements], check=True)
@@ -107,7 +107,7 @@ def wheel(pytestconfig: pytest.Config, release_python: Path) -> Callable[[str], 
 
     def build(platform: str) -> Path:
         output = folder / digest.hexdigest()[:20] / platform
-        with locked(folder):
+        with _locked(folder):
             if not output.exists():
                 command = [release_python, RUNTIME / "release.py", "--output", output, "--platform", platform]
                 subprocess.run(command, check=True)
@@ -118,7 +118,7 @@ def wheel(pytestconfig: pytest.Config, release_python: Path) -> Callable[[str], 
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """One process at a time: tests run in several."""
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
