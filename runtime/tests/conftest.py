@@ -1,7 +1,8 @@
 """What the tests share: converted models, what LCE's own interpreter makes of them, and wheels.
 
 The first two need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what
-BDUO_RUNTIME_RECORDED names), so that they are made once, and so that the same tests run where there is neither, as on a Raspberry Pi.
+BDUO_RUNTIME_RECORDED names), so that they are made once, and so that the same tests run where there is neither, as on a
+Raspberry Pi.
 """
 
 import contextlib
