@@ -67,12 +67,8 @@ def recording(recorded: Path) -> Path:
 @pytest.mark.parametrize("pi", ["pi4", "pi5"])
 def test_suite(python, recording, pi):
     options = ["-m", "not slow", "-rs", "-p", "no:cacheprovider"]
-    printed = run(
-        pi, python, "-m", "pytest", "runtime/tests", *options, folder=ROOT, BDUO_RUNTIME_RECORDED=str(recording)
-    )
-    passed, skipped = (
-        int(m[1]) if (m := re.search(rf"(\d+) {word}", printed)) else 0 for word in ("passed", "skipped")
-    )
+    printed = run(pi, python, "-m", "pytest", "runtime/tests", *options, folder=ROOT, BDUO_RUNTIME_RECORDED=str(recording))
+    passed, skipped = (int(m[1]) if (m := re.search(rf"(\d+) {word}", printed)) else 0 for word in ("passed", "skipped"))
     print(printed)
     assert passed > 60
     assert skipped <= 3, printed  # what needs a compiler or nm
