@@ -1,6 +1,7 @@
 # make demo   sets itself up, then: train, decouple, fine-tune, convert, verify and time VGG-7 on digits
 # make test   sets itself up, then runs every test but the slow ones
 # make test-slow, lint, check, clean
+# make wheels         builds the runtime's wheels for Linux (x86-64, ARM), macOS and Windows into dist/
 # make emulation      sets up the emulated Raspberry Pi that some of the slow tests run on (Debian and Ubuntu for x86-64)
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 RUN := runs/digits
 TESTS := -n auto --dist loadfile
 
-.PHONY: setup emulation demo test test-slow lint check clean
+.PHONY: setup emulation wheels demo test test-slow lint check clean
 
 setup: $(VENV)/ready $(VENV)/runtime
 
@@ -29,6 +30,10 @@ emulation: $(VENV)/pi/ready
 
 $(VENV)/pi/ready: $(VENV)/ready runtime/emulation/setup.sh runtime/emulation/icount.c
 	PYTHON=$(BIN)/python runtime/emulation/setup.sh $(VENV)/pi
+
+wheels: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement runtime/requirements-release.txt
+	$(BIN)/python runtime/release.py --output dist
 
 demo: setup
 	$(BIN)/python -m train vgg7 --dataset digits --run $(RUN)
