@@ -1,6 +1,7 @@
 """The C++ tests: built here and run, also with sanitizers, and a short fuzz of mutated files (runtime/fuzz)."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def build(folder: Path, *options: str, targets: tuple[str, ...] = ("all",)) -> P
 TESTS = tuple(f"{name}_test" for name in ("shape", "stages", "bits", "thread_pool", "conv"))
 
 
+@pytest.mark.skipif(shutil.which("cmake", path=ENVIRONMENT["PATH"]) is None, reason="CMake is not installed")
 def test_native(tmp_path):
     """Kernels, stages and convolutions against loops, every instruction set that the machine has."""
     run(build(tmp_path, targets=TESTS), "ctest", "--output-on-failure", "--exclude-regex", "fuzz")
