@@ -104,7 +104,8 @@ def release(output: Path, names: Sequence[str]) -> None:
         date = {"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or commit_time()}
         sdist = run_build("sdist", HERE, finished, date)
         with tarfile.open(sdist) as archive:
-            archive.extractall(sources, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Pythons before 3.11.4 have none
+            archive.extractall(sources)
         (tree,) = sources.iterdir()
         for name in dict.fromkeys(names):
             platform = PLATFORMS[name]

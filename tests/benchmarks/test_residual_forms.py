@@ -43,7 +43,7 @@ def test_options_of_the_comparison_are_its_own(capsys, tmp_path):
 @pytest.mark.slow
 def test_comparison(capsys, tmp_path):
     training = ["--dataset", "digits", "--image-size", "16", "--width", "0.125", "--epochs", "1"]
-    command = ["--folder", str(tmp_path), "--seeds", "2", "--rounds", "2", "--samples", "64", "--", *training]
+    command = ["--folder", str(tmp_path), "--seeds", "2", "--rounds", "2", "--samples", "360", "--", *training]
     command += ["--fine-tune-epochs", "1"]
     assert residual_forms.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
