@@ -3,8 +3,8 @@
 //   bench_conv [threads]
 //
 // Limits are measured here too, in the same run: the clock by a chain of additions, then how often in a cycle the core can start the
-// instructions that the best kernel cannot do without: for 3 look-ups, 768 multiply-adds, 3 vpshufb, 4 vpaddb, a shift and an and. That
-// is the roof. Of a convolution the last columns say what share of the roof it reaches, and what share of the multiply-adds is for its
+// instructions that the best kernel cannot do without: with AVX2 for 3 look-ups, 768 multiply-adds, 3 vpshufb, 4 vpaddb, a shift and an
+// and; with AVX-512 for 512 of them vpxord, vpopcntd and vpaddd. That is the roof. Of a convolution the last columns say what share of the roof it reaches, and what share of the multiply-adds is for its
 // own outputs and bits (outputs are done 32 or 16 at a time, bits 8).
 #include <algorithm>
 #include <chrono>
@@ -65,9 +65,23 @@ void lookups(long n) {  // three look-ups of two patches, their results independ
       : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
 }
 
+void counts(long n) {  // three times 512 multiply-adds, as independent
+  asm volatile(
+      "1:\n vpxord %%zmm1,%%zmm0,%%zmm2\n vpopcntd %%zmm1,%%zmm3\n vpaddd %%zmm1,%%zmm0,%%zmm4\n vpxord %%zmm1,%%zmm0,%%zmm5\n"
+      "vpopcntd %%zmm1,%%zmm6\n vpaddd %%zmm1,%%zmm0,%%zmm7\n vpxord %%zmm1,%%zmm0,%%zmm8\n vpopcntd %%zmm1,%%zmm9\n"
+      "vpaddd %%zmm1,%%zmm0,%%zmm10\n dec %0\n jnz 1b\n vzeroupper"
+      : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
+}
+
 // Multiply-adds a nanosecond, 0 where there is no such kernel.
 double print_limits() {
   constexpr long kLoops = 20000;
+  if (cpu_isa() >= Isa::kAvx512) {
+    const std::vector<double> ns = medians({[] { additions(kLoops); }, [] { counts(kLoops); }});
+    const double roof = kLoops / ns[1] * 3 * 512;
+    std::printf("clock %.2f GHz; roof of xor, vpopcntd and addition: %.0f multiply-adds a nanosecond\n\n", 8 * kLoops / ns[0], roof);
+    return roof;
+  }
   if (cpu_isa() < Isa::kAvx2) return 0;
   const std::vector<double> ns = medians({[] { additions(kLoops); }, [] { shuffles(kLoops); }, [] { lookups(kLoops); }});
   const double cycle = ns[0] / (8 * kLoops);

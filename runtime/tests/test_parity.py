@@ -17,7 +17,7 @@ FORMS = (
 )  # fmt: skip
 SHAPES = [(7, 9, 5), (8, 8, 16), (12, 7, 33), (9, 9, 32), (10, 11, 3), (8, 13, 40)]
 SEEDS = range(len(SHAPES))
-ISAS = ("portable", "neon") if platform.machine() in ("aarch64", "arm64") else ("portable", "popcnt", "avx2")
+ISAS = ("portable", "neon") if platform.machine() in ("aarch64", "arm64") else ("portable", "popcnt", "avx2", "avx512")
 
 
 def images(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> np.ndarray:

@@ -14,21 +14,26 @@ namespace {
 // Those of this architecture, least first, and the best that this machine has.
 #if defined(__x86_64__)
 
-constexpr Isa kIsas[] = {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2};
+constexpr Isa kIsas[] = {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2, Isa::kAvx512};
 
-// Whether the operating system saves the AVX registers.
-bool saves_avx(unsigned features) {
-  if (!(features & bit_OSXSAVE)) return false;
+// Which registers the operating system saves, as bits.
+constexpr unsigned kAvxState = 0x06, kAvx512State = 0xe6;
+unsigned saved_state(unsigned features) {
+  if (!(features & bit_OSXSAVE)) return 0;
   unsigned low = 0, high = 0;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return (low & 6) == 6;
+  return low;
 }
+
+bool all(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
 
 Isa machine_isa() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_POPCNT)) return Isa::kPortable;
-  if (!saves_avx(ecx) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & bit_AVX2)) return Isa::kPopcnt;
-  return Isa::kAvx2;
+  const unsigned state = saved_state(ecx);
+  if (!all(state, kAvxState) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & bit_AVX2)) return Isa::kPopcnt;
+  if (!all(state, kAvx512State) || !all(ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512VL)) return Isa::kAvx2;
+  return ecx & bit_AVX512VPOPCNTDQ ? Isa::kAvx512 : Isa::kAvx2;
 }
 
 #elif defined(__aarch64__)
@@ -61,6 +66,8 @@ const char* isa_name(Isa isa) {
   switch (isa) {
     case Isa::kNeon:
       return "neon";
+    case Isa::kAvx512:
+      return "avx512";
     case Isa::kAvx2:
       return "avx2";
     case Isa::kPopcnt:

@@ -91,7 +91,7 @@ namespace kernels {  // one definition for each, in the file of its instruction 
 extern const BitGemm portable, popcnt;
 extern const Stages portable_stages;
 #if defined(__x86_64__)
-extern const BitGemm avx2_pairs, avx2_lut;
+extern const BitGemm avx2_pairs, avx2_lut, avx512;
 extern const Stages avx2_stages;
 #elif defined(__aarch64__)
 extern const BitGemm neon;

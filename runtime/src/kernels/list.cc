@@ -6,6 +6,7 @@ namespace {
 
 const BitGemm* const kBitGemms[] = {
 #if defined(__x86_64__)
+    &kernels::avx512,
     &kernels::avx2_pairs,
     &kernels::avx2_lut,
     &kernels::popcnt,
