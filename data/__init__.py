@@ -3,16 +3,19 @@
 from data.errors import DataError
 from data.images import AUGMENTATIONS, SCALING, scale
 from data.loading import Dataset, load
-from data.pipeline import steps_per_epoch, test_batches, train_batches
+from data.pipeline import steps_per_epoch, test_batches, test_steps, train_batches
+from data.sharing import Share
 
 __all__ = [
     "AUGMENTATIONS",
     "SCALING",
     "DataError",
     "Dataset",
+    "Share",
     "load",
     "scale",
     "steps_per_epoch",
     "test_batches",
+    "test_steps",
     "train_batches",
 ]

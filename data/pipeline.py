@@ -5,8 +5,9 @@ import os
 from bduo_tf._keras import tf
 from data.images import AUGMENTATIONS, scale
 from data.loading import Dataset
+from data.sharing import WHOLE, Share
 
-__all__ = ["steps_per_epoch", "test_batches", "train_batches"]
+__all__ = ["steps_per_epoch", "test_batches", "test_steps", "train_batches"]
 
 _SHUFFLE_BYTES = 2**30
 
@@ -24,8 +25,20 @@ def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
     return -(-dataset.num_train // batch_size)
 
 
+def test_steps(dataset: Dataset, batch_size: int) -> int:
+    """Batches of test images."""
+    return -(-dataset.num_test // batch_size)
+
+
 def train_batches(
-    dataset: Dataset, batch_size: int, *, seed: int, epochs: int, start_epoch: int = 0, augmentation: str = "none"
+    dataset: Dataset,
+    batch_size: int,
+    *,
+    seed: int,
+    epochs: int,
+    start_epoch: int = 0,
+    augmentation: str = "none",
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches of the epochs `start_epoch` to `epochs` - 1.
 
@@ -39,10 +52,11 @@ def train_batches(
         epochs: the epoch to stop before.
         start_epoch: the first epoch, counted from 0.
         augmentation: a key of `AUGMENTATIONS`.
+        share: what of every batch this worker sees; only that is augmented.
 
     Returns:
         (float32 images (batch, height, width, channels) in [-1, 1], int64 labels (batch,)),
-        `steps_per_epoch` batches for each epoch.
+        `steps_per_epoch` batches for each epoch, each in as many parts as `share` has replicas.
     """
     augment = AUGMENTATIONS[augmentation]
     height, width, channels = dataset.input_shape
@@ -58,20 +72,19 @@ def train_batches(
             pixels, label = example
             return scale(augment(pixels, tf.random.experimental.stateless_fold_in(epoch_seed, index))), label
 
-        return (
-            dataset.train_pixels.enumerate()
-            .shuffle(buffer, seed=order_seed, reshuffle_each_iteration=False)
-            .map(prepare, num_parallel_calls=os.cpu_count())
-            .batch(batch_size)
-        )
+        shuffled = dataset.train_pixels.enumerate().shuffle(buffer, seed=order_seed, reshuffle_each_iteration=False)
+        mine = share.images(shuffled, dataset.num_train, batch_size)
+        prepared = mine.map(prepare, num_parallel_calls=os.cpu_count())
+        return share.batches(prepared, dataset.num_train, batch_size)
 
     return _tuned(tf.data.Dataset.range(start_epoch, epochs).flat_map(epoch))
 
 
-def test_batches(dataset: Dataset, batch_size: int) -> tf.data.Dataset:
+def test_batches(dataset: Dataset, batch_size: int, share: Share = WHOLE) -> tf.data.Dataset:
     """The test images once, in order: as `train_batches`, neither shuffled nor augmented."""
-    return _tuned(dataset.test.batch(batch_size))
+    mine = share.images(dataset.test, dataset.num_test, batch_size)
+    return _tuned(share.batches(mine, dataset.num_test, batch_size))
 
 
-# pytest would collect it wherever it is imported.
-test_batches.__test__ = False  # type: ignore[attr-defined]
+# pytest would collect them wherever they are imported.
+test_batches.__test__ = test_steps.__test__ = False  # type: ignore[attr-defined]

@@ -11,10 +11,12 @@ from typing import Any
 
 import data
 from train.callbacks import DivergenceError
+from train.distribution import STRATEGIES, Distribution, distribution
+from train.errors import OptionError
 from train.recipe import OPTIMIZERS, Recipe
 from train.recipes import RECIPES, find
 from train.report import draw_curves, table
-from train.run_folder import OptionError, RunFolder
+from train.run_folder import RunFolder
 from train.settings import NETWORKS, SCHEMES, Settings
 from train.stages import be_deterministic, disk_estimate, run_stages
 
@@ -34,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         it was interrupted.
     """
     try:
-        settings, run = parse(argv)
-        return _run(settings, run)
+        args = _parser().parse_args(argv)
+        settings, run = _what_to_do(args)
+        return _run(settings, run, distribution(args.strategy, settings.recipe.batch_size))
     except SystemExit as e:  # argparse's
         return int(e.code or 0)
     except data.DataError as e:
@@ -57,18 +60,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(settings: Settings, run: RunFolder) -> int:
+def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
     # BinaryDuo's kernel scale has a pass-through gradient: latent weights need no clipping to [-1, 1].
     logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     run.prepare(settings.options())
     try:
         metrics = run.read("metrics.json") or {}
         if "final" not in metrics:
-            metrics = _train(settings, run)
+            metrics = _train(settings, run, distribution)
     except Exception:
-        if not any(run.path.iterdir()):
+        if distribution.chief and not any(run.path.iterdir()):
             run.path.rmdir()
         raise
+    if not distribution.chief:
+        return 0
     if not (run.path / "curves.png").exists():
         draw_curves(settings, run)
     print(f"\n{table(metrics, validation=settings.validation > 0)}\n")
@@ -76,7 +81,7 @@ def _run(settings: Settings, run: RunFolder) -> int:
     return 0
 
 
-def _train(settings: Settings, run: RunFolder) -> dict[str, Any]:
+def _train(settings: Settings, run: RunFolder, distribution: Distribution) -> dict[str, Any]:
     be_deterministic(settings.seed)
     dataset = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation)
     try:
@@ -84,18 +89,23 @@ def _train(settings: Settings, run: RunFolder) -> dict[str, Any]:
     except ValueError as e:
         raise OptionError("--image-size", str(e)) from e
     run.require_space(disk_estimate(model))
-    run.write("config.json", settings.config(dataset))
-    run.write_versions()
-    print(
+    if distribution.chief:
+        run.write("config.json", settings.config(dataset))
+        run.write_versions()
+    distribution.say(
         f"{settings.network} ({model.count_params():,} parameters) on {settings.dataset}: "
         f"{dataset.num_train} training images, {dataset.num_test} to evaluate on, {dataset.input_shape}"
+        + (f"; {distribution.replicas} replicas" if distribution.replicas > 1 else "")
     )
-    return run_stages(settings, dataset, run)
+    return run_stages(settings, dataset, run, distribution)
 
 
 def parse(argv: Sequence[str] | None = None) -> tuple[Settings, RunFolder]:
     """The run that a command line stands for, without starting it."""
-    args = _parser().parse_args(argv)
+    return _what_to_do(_parser().parse_args(argv))
+
+
+def _what_to_do(args: argparse.Namespace) -> tuple[Settings, RunFolder]:
     recipe = find(args.network, args.dataset)
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe) if hasattr(args, f.name)}
     recipe = dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
@@ -168,6 +178,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FRACTION",
         help="evaluate on this fraction of the training images instead of the test images, to choose "
         "hyperparameters (default: %(default)s)",
+    )
+    add(
+        "--strategy",
+        choices=STRATEGIES,
+        default="none",
+        help="of tf.distribute. mirrored: on every GPU of this machine; multi_worker: on the machines that TF_CONFIG "
+        "names, the same command on each; the result is the same (default: %(default)s, one device)",
     )
     positive = _number(float, math.ulp(0.0))
     add = parser.add_argument_group("settings (default: the recipe's, see below)").add_argument

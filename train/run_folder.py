@@ -8,23 +8,14 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OptionError", "RunFolder", "replacing"]
+from train.errors import OptionError
 
-
-class OptionError(ValueError):
-    """An option of the command line cannot be honoured.
-
-    Args:
-        option: its name with dashes, e.g. "--run".
-        message: what is wrong and what to do, one line.
-    """
-
-    def __init__(self, option: str, message: str) -> None:
-        super().__init__(f"{option}: {message}")
+__all__ = ["RunFolder", "replacing"]
 
 
 @contextlib.contextmanager
@@ -75,9 +66,8 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path / "probe") as probe:
-                probe.write_bytes(b"probe")
-            (self.path / "probe").unlink()
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(b"probe")
         except OSError as e:
             raise OptionError("--run", f"{self.path} cannot be written: {e.strerror}.") from e
         config = self.read("config.json")

@@ -10,6 +10,7 @@ import data
 from bduo_tf import decouple
 from bduo_tf._keras import keras, tf
 from train.callbacks import EpochRecord, SeedEpochs
+from train.distribution import ALONE, Distribution
 from train.recipe import Recipe
 from train.run_folder import RunFolder, replacing
 from train.settings import Settings, Stage
@@ -24,8 +25,13 @@ def be_deterministic(seed: int) -> None:
     keras.utils.set_random_seed(seed)
 
 
-def run_stages(settings: Settings, dataset: data.Dataset, run: RunFolder) -> dict[str, Any]:
+def run_stages(
+    settings: Settings, dataset: data.Dataset, run: RunFolder, distribution: Distribution = ALONE
+) -> dict[str, Any]:
     """Train what of the run is not yet trained.
+
+    Of several workers only the chief writes. The others read its files at the start of every stage, so that the
+    folder must be one that all of them see.
 
     Returns:
         The contents of metrics.json: for each model its "loss" and "accuracy" on the test images, for
@@ -35,13 +41,13 @@ def run_stages(settings: Settings, dataset: data.Dataset, run: RunFolder) -> dic
         DivergenceError: a loss is not finite; the last good epoch stays backed up.
     """
     first, *rest = settings.stages
-    train_stage(settings, first, dataset, run, lambda: settings.build(dataset))
+    train_stage(settings, first, dataset, run, lambda: settings.build(dataset), distribution)
     for stage in rest:
-        _decouple(settings, first.name, dataset, run)
-        train_stage(settings, stage, dataset, run, lambda: _load(run, "decoupled"))
-    shutil.rmtree(run.path / "backup", ignore_errors=True)
+        _decouple(settings, first.name, dataset, run, distribution)
+        train_stage(settings, stage, dataset, run, lambda: _load(run, "decoupled"), distribution)
     metrics = run.read("metrics.json")
-    if "final" not in metrics:
+    if distribution.chief:
+        shutil.rmtree(run.path / "backup", ignore_errors=True)
         run.write("metrics.json", metrics := {**metrics, "final": settings.final})
     return metrics
 
@@ -76,7 +82,12 @@ def disk_estimate(model: keras.Model) -> int:
 
 
 def train_stage(
-    settings: Settings, stage: Stage, dataset: data.Dataset, run: RunFolder, start: Callable[[], keras.Model]
+    settings: Settings,
+    stage: Stage,
+    dataset: data.Dataset,
+    run: RunFolder,
+    start: Callable[[], keras.Model],
+    distribution: Distribution = ALONE,
 ) -> None:
     """One `model.fit` of the model that `start` returns, unless its file is there; continues one that was killed.
 
@@ -89,50 +100,73 @@ def train_stage(
     keras.utils.set_random_seed(settings.seed)
     model = start()
     steps = data.steps_per_epoch(dataset, recipe.batch_size)
-    _compile(model, optimizer(recipe, stage, steps * stage.epochs))
+    placed = distribution.place(model)
+    _compile(placed, lambda: optimizer(recipe, stage, steps * stage.epochs), distribution)
     done = saved_epochs(run, stage.name)
-    run.trim_epochs(stage.name, done)
-    print(f"\n{stage.name}: {stage.epochs} epochs of {steps} steps" + (f", resumed after epoch {done}" if done else ""))
-    model.fit(
-        data.train_batches(
-            dataset,
-            recipe.batch_size,
-            seed=settings.seed,
-            epochs=stage.epochs,
-            start_epoch=done,
-            augmentation=recipe.augmentation,
+    distribution.say(
+        f"\n{stage.name}: {stage.epochs} epochs of {steps} steps" + (f", resumed after epoch {done}" if done else "")
+    )
+    records: list[keras.callbacks.Callback] = []
+    if distribution.chief:
+        run.trim_epochs(stage.name, done)
+        records = [
+            keras.callbacks.CSVLogger(run.history(stage.name), append=True),
+            keras.callbacks.TensorBoard(run.tensorboard(stage.name), write_graph=False),
+        ]
+    placed.fit(
+        distribution.batches(
+            lambda share: data.train_batches(
+                dataset,
+                recipe.batch_size,
+                seed=settings.seed,
+                epochs=stage.epochs,
+                start_epoch=done,
+                augmentation=recipe.augmentation,
+                share=share,
+            )
         ),
         epochs=stage.epochs,
         steps_per_epoch=steps,
-        validation_data=data.test_batches(dataset, recipe.batch_size),
-        verbose=1 if sys.stdout.isatty() else 2,
+        validation_data=distribution.batches(lambda share: data.test_batches(dataset, recipe.batch_size, share)),
+        validation_steps=data.test_steps(dataset, recipe.batch_size),
+        verbose=(1 if sys.stdout.isatty() else 2) if distribution.chief else 0,
         callbacks=[
             EpochRecord(stage.name),
             SeedEpochs(settings.seed),
-            # The backup comes last: what it holds, the logs hold too.
-            keras.callbacks.CSVLogger(run.history(stage.name), append=True),
-            keras.callbacks.TensorBoard(run.tensorboard(stage.name), write_graph=False),
+            *records,
+            # The backup comes last: what it holds, the logs hold too. All workers take part, the chief's is kept.
             keras.callbacks.BackupAndRestore(run.backup(stage.name), delete_checkpoint=False),
         ],
     )
-    seconds = math.fsum(row["seconds"] for row in run.epochs(stage.name))
-    _finish(run, stage.name, model, dataset, recipe, epochs=stage.epochs, seconds=round(seconds, 1))
+    distribution.fetch(placed, model)
+    about = {"epochs": stage.epochs, "seconds": round(math.fsum(row["seconds"] for row in run.epochs(stage.name)), 1)}
+    _finish(run, stage.name, model, placed, dataset, recipe, distribution, **about)
 
 
-def _decouple(settings: Settings, coupled: str, dataset: data.Dataset, run: RunFolder) -> None:
+def _decouple(
+    settings: Settings, coupled: str, dataset: data.Dataset, run: RunFolder, distribution: Distribution
+) -> None:
     if run.model("decoupled").exists():
         return
     model = decouple(_load(run, coupled))
-    _compile(model, "sgd")  # to evaluate; nothing is trained
-    _finish(run, "decoupled", model, dataset, settings.recipe)
+    placed = distribution.place(model)
+    _compile(placed, lambda: "sgd", distribution)  # to evaluate; nothing is trained
+    _finish(run, "decoupled", model, placed, dataset, settings.recipe, distribution)
 
 
-def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer | str) -> None:
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        # Decay would pull the thresholds together and the norms' scales to zero.
-        spared = [v for v in model.trainable_variables if "kernel" not in v.name]
-        optimizer.exclude_from_weight_decay(var_list=spared)
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+def _compile(
+    model: keras.Model,
+    make_optimizer: Callable[[], keras.optimizers.Optimizer | str],
+    distribution: Distribution,
+) -> None:
+    with distribution.scope():
+        optimizer = make_optimizer()
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            # Decay would pull the thresholds together and the norms' scales to zero.
+            spared = [v for v in model.trainable_variables if "kernel" not in v.name]
+            optimizer.exclude_from_weight_decay(var_list=spared)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, metrics=["accuracy"])
 
 
 def _load(run: RunFolder, name: str) -> keras.Model:
@@ -140,11 +174,22 @@ def _load(run: RunFolder, name: str) -> keras.Model:
 
 
 def _finish(
-    run: RunFolder, name: str, model: keras.Model, dataset: data.Dataset, recipe: Recipe, **about: float
+    run: RunFolder,
+    name: str,
+    model: keras.Model,
+    placed: keras.Model,
+    dataset: data.Dataset,
+    recipe: Recipe,
+    distribution: Distribution,
+    **about: float,
 ) -> None:
-    """Evaluate the model and save it: metrics first, for the file says that the stage is finished."""
-    results = model.evaluate(data.test_batches(dataset, recipe.batch_size), verbose=0, return_dict=True)
-    run.write("metrics.json", {**(run.read("metrics.json") or {}), name: {**results, **about}})
-    with replacing(run.model(name)) as temporary:
-        model.save(temporary)
-    print(f"{name}: accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}")
+    """Evaluate the model where it is placed and save it: metrics first, for the file says that it is finished."""
+    batches = distribution.batches(lambda share: data.test_batches(dataset, recipe.batch_size, share))
+    steps = data.test_steps(dataset, recipe.batch_size)
+    results = placed.evaluate(batches, steps=steps, verbose=0, return_dict=True)
+    if distribution.chief:
+        run.write("metrics.json", {**(run.read("metrics.json") or {}), name: {**results, **about}})
+        with replacing(run.model(name)) as temporary:
+            model.save(temporary)
+    distribution.wait()
+    distribution.say(f"{name}: accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}")

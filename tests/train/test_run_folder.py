@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from train.run_folder import OptionError, RunFolder, replacing
+from train.errors import OptionError
+from train.run_folder import RunFolder, replacing
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
