@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import data
+from bduo_tf._keras import tf
 from train.callbacks import DivergenceError
 from train.distribution import STRATEGIES, Distribution, distribution
 from train.errors import OptionError
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None takes them from the command line.
 
     Returns:
-        0 when the run is complete, 1 when training diverged, 2 when an option cannot be honoured, 130 when
+        0 when the run is complete, 1 when training diverged or another worker is gone, 2 when an option cannot be honoured, 130 when
         it was interrupted.
     """
     try:
@@ -52,6 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f"python -m train: error: {e}. Training stopped; the last good epoch is kept in {run.path / 'backup'}. "
             "Try a lower --learning-rate (in the second stage --fine-tune-learning-rate) and another --run.",
+            file=sys.stderr,
+        )
+        return 1
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
+        # What collective operations raise when a worker they wait for is gone.
+        print(
+            f"python -m train: error: --strategy: another worker is gone ({str(e).strip().splitlines()[0][:200]}). "
+            "Start all workers again with the same commands: they continue from the last whole epoch.",
             file=sys.stderr,
         )
         return 1

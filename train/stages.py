@@ -135,7 +135,7 @@ def train_stage(
             SeedEpochs(settings.seed),
             *records,
             # The backup comes last: what it holds, the logs hold too. All workers take part, the chief's is kept.
-            keras.callbacks.BackupAndRestore(run.backup(stage.name), delete_checkpoint=False),
+            keras.callbacks.BackupAndRestore(str(run.backup(stage.name)), delete_checkpoint=False),
         ],
     )
     distribution.fetch(placed, model)

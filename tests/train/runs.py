@@ -6,29 +6,32 @@ from pathlib import Path
 
 EPOCHS, FINE_TUNE_EPOCHS = 3, 2
 
-_DIE = """
+DYING = """
 import os, signal, sys
 from train import cli, stages
 from train.callbacks import EpochRecord
 
-stage, epoch, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def run_and_die(when, arguments):
+    # `when` is "stage epoch batch", or "" for never.
+    stage, epoch, batch = when.split() if when else ("", -1, -1)
+    epoch, batch = int(epoch), int(batch)
 
-class Dies(EpochRecord):
-    def on_train_batch_end(self, at, logs=None):
-        super().on_train_batch_end(at, logs)
-        if (self._stage, self._epoch, at) == (stage, epoch, batch):
+    class Dies(EpochRecord):
+        def on_train_batch_end(self, at, logs=None):
+            super().on_train_batch_end(at, logs)
+            if (self._stage, self._epoch, at) == (stage, epoch, batch):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    stages.EpochRecord = Dies
+    finish = stages._finish
+
+    def dies_before_saving(run, name, *args, **kwargs):
+        if (stage, epoch) == (name, -1):
             os.kill(os.getpid(), signal.SIGKILL)
+        finish(run, name, *args, **kwargs)
 
-stages.EpochRecord = Dies
-finish = stages._finish
-
-def dies_before_saving(run, name, *args, **kwargs):
-    if (stage, epoch) == (name, -1):
-        os.kill(os.getpid(), signal.SIGKILL)
-    finish(run, name, *args, **kwargs)
-
-stages._finish = dies_before_saving
-sys.exit(cli.main(sys.argv[4:]))
+    stages._finish = dies_before_saving
+    return cli.main(arguments)
 """
 
 
@@ -44,7 +47,8 @@ def train_and_die(run: Path, stage: str, epoch: int, batch: int) -> int:
 
     Returns the exit status, -9 for one that was killed.
     """
-    command = [sys.executable, "-c", _DIE, stage, str(epoch), str(batch), *arguments(run)]
+    code = f"{DYING}\nsys.exit(run_and_die(sys.argv[1], sys.argv[2:]))"
+    command = [sys.executable, "-c", code, f"{stage} {epoch} {batch}", *arguments(run)]
     return subprocess.run(command, capture_output=True, text=True).returncode
 
 
