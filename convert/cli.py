@@ -1,9 +1,7 @@
 """The command line of `python -m convert`."""
 
 import argparse
-import contextlib
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,6 +21,7 @@ from convert.peers import float_peer, peer_files
 from convert.source import Source, open_source
 from convert.tflite import convert_lce
 from convert.verification import interpreters, verify
+from data.files import replacing
 
 __all__ = ["main"]
 
@@ -154,7 +153,8 @@ def _convert(args: argparse.Namespace) -> int:
     }
     files[output.with_suffix(".json")] = report.as_json(summary).encode()
     for path, content in files.items():
-        _write(path, content)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     print(report.as_text(str(output), len(file), model_cost, verifications, sizes, inputs))
     if not verified:
         print(f"error: verification failed, {output} was not written.", file=sys.stderr)
@@ -248,17 +248,3 @@ def _require_writable(output: Path) -> None:
             pass
     except OSError as error:
         raise ConversionError(f"--output: cannot write into {output.parent}: {error.strerror}.") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes under a temporary name and moves into place, so that no half-written file is ever seen."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise

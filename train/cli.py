@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import data
-from bduo_tf._keras import tf
 from train.callbacks import DivergenceError
 from train.distribution import STRATEGIES, Distribution, distribution
-from train.errors import OptionError
+from train.errors import OptionError, failure
 from train.recipe import OPTIMIZERS, Recipe
 from train.recipes import RECIPES, find
 from train.report import draw_curves, table
@@ -33,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None takes them from the command line.
 
     Returns:
-        0 when the run is complete, 1 when training diverged or another worker is gone, 2 when an option cannot be honoured, 130 when
-        it was interrupted.
+        0 when the run is complete, 1 when it stopped (it diverged, the disk is full, an image cannot be read, another worker is
+        gone), 2 when an option cannot be honoured, 130 when it was interrupted.
     """
     try:
         args = _parser().parse_args(argv)
@@ -56,11 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
-        # What collective operations raise when a worker they wait for is gone.
+    except Exception as e:
+        if (reason := failure(e)) is None:
+            raise
         print(
-            f"python -m train: error: --strategy: another worker is gone ({str(e).strip().splitlines()[0][:200]}). "
-            "Start all workers again with the same commands: they continue from the last whole epoch.",
+            f"python -m train: error: {reason}. Once that is cured the same command (of all workers) continues from "
+            "the last whole epoch.",
             file=sys.stderr,
         )
         return 1

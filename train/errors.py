@@ -1,6 +1,10 @@
 """What a command line reports in one line."""
 
-__all__ = ["OptionError"]
+import errno
+
+from bduo_tf._keras import tf
+
+__all__ = ["OptionError", "failure"]
 
 
 class OptionError(ValueError):
@@ -13,3 +17,21 @@ class OptionError(ValueError):
 
     def __init__(self, option: str, message: str) -> None:
         super().__init__(f"{option}: {message}")
+
+
+def failure(error: BaseException) -> str | None:
+    """The option and what has failed, if `error` is of what surrounds the run and not a fault of the program."""
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= 300 else text[:150] + " ... " + text[-150:]
+    if isinstance(error, tf.errors.OpError) and "IteratorGetNext" in text:
+        return f"--dataset: an image cannot be read ({type(error).__name__}: {shown})"
+    if isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)):
+        # What collective operations raise when a worker that they wait for is gone.
+        return f"--strategy: another worker is gone ({shown})"
+    # h5py and TensorFlow say it in their messages alone.
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text
+    if full:
+        return f"--run: no space is left on its disk ({shown})"
+    if isinstance(error, OSError):
+        return f"--run: {shown}"
+    return None

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from train.run_folder import RunFolder, replacing
+from data.files import replacing
+from train.run_folder import RunFolder
 from train.settings import Settings
 
 __all__ = ["draw_curves", "table"]

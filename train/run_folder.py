@@ -1,6 +1,5 @@
 """The folder a run writes to: its files, written so that a kill never leaves half of one."""
 
-import contextlib
 import csv
 import datetime
 import importlib.metadata
@@ -9,27 +8,13 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.files import replacing
 from train.errors import OptionError
 
-__all__ = ["RunFolder", "replacing"]
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to, moved to `path` once the block has succeeded."""
-    # The end of the name stays: Keras and matplotlib choose the format by it.
-    temporary = path.with_name(f".writing-{path.name}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+__all__ = ["RunFolder"]
 
 
 class RunFolder:

@@ -9,10 +9,11 @@ from typing import Any
 import data
 from bduo_tf import decouple
 from bduo_tf._keras import keras, tf
+from data.files import replacing
 from train.callbacks import EpochRecord, SeedEpochs
 from train.distribution import ALONE, Distribution
 from train.recipe import Recipe
-from train.run_folder import RunFolder, replacing
+from train.run_folder import RunFolder
 from train.settings import Settings, Stage
 
 __all__ = ["be_deterministic", "disk_estimate", "optimizer", "run_stages", "saved_epochs", "train_stage"]
