@@ -4,7 +4,16 @@ from collections.abc import Callable
 
 from bduo_tf._keras import tf
 
-__all__ = ["AUGMENTATIONS", "INPUT_RANGE", "SCALING", "Augmentation", "fit_size", "scale"]
+__all__ = [
+    "AUGMENTATIONS",
+    "INPUT_RANGE",
+    "SCALING",
+    "Augmentation",
+    "decode",
+    "fit_size",
+    "resized_crop_flip",
+    "scale",
+]
 
 SCALING = "pixel / 127.5 - 1"
 """What `scale` computes from a pixel 0..255, for those who feed the network elsewhere."""
@@ -27,8 +36,10 @@ def fit_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """`image` at the network's size, still uint8.
 
     An image a little smaller than `size` (by at most a sixth, such as MNIST's 28 pixels for 32) keeps
-    its pixels and gets a margin of zeros, the dark value. Any other is cropped about its centre to the
-    proportions of `size`, then resized bilinearly (with antialiasing where that shrinks it).
+    its pixels and gets a margin of zeros, the dark value. An image of no size known beforehand is a
+    photograph: it is resized until it just covers 8/7 of `size` (256 for 224), whose centre is taken, as is
+    usual for ImageNet. Any other is cropped about its centre to the proportions of `size`, then resized.
+    Resizing is bilinear, with antialiasing where it shrinks.
 
     Args:
         image: uint8, (height, width, channels); height and width may be unknown.
@@ -45,12 +56,84 @@ def fit_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     if None not in known and all(s * 5 / 6 <= k <= s for k, s in zip(known, size, strict=True)):
         return tf.image.resize_with_crop_or_pad(image, height, width)
     h, w = tf.unstack(tf.shape(image)[:2])
+    if None in known:
+        return _centre(image, h, w, height, width)
     crop_h, crop_w = tf.minimum(h, w * height // width), tf.minimum(w, h * width // height)
     crop_h, crop_w = tf.maximum(crop_h, 1), tf.maximum(crop_w, 1)
     image = tf.image.crop_to_bounding_box(image, (h - crop_h) // 2, (w - crop_w) // 2, crop_h, crop_w)
     image = tf.image.resize(image, size, antialias=True)
     image = tf.saturate_cast(tf.round(image), tf.uint8)
     return tf.ensure_shape(image, (height, width, channels))
+
+
+def _centre(image: tf.Tensor, h: tf.Tensor, w: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    ratio = tf.maximum(_cover(height) / h, _cover(width) / w)
+    new_h, new_w = (tf.cast(tf.round(tf.cast(side, tf.float64) * ratio), tf.int32) for side in (h, w))
+    image = tf.image.resize(image, tf.stack([new_h, new_w]), antialias=True)
+    image = tf.image.crop_to_bounding_box(image, (new_h - height) // 2, (new_w - width) // 2, height, width)
+    image = tf.saturate_cast(tf.round(image), tf.uint8)
+    return tf.ensure_shape(image, (height, width, image.shape[-1]))
+
+
+def _cover(side: int) -> tf.Tensor:
+    return tf.constant(round(side * 8 / 7), tf.int32)
+
+
+def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """The uint8 pixels of an image file (a string), (height, width, channels)."""
+    return tf.io.decode_image(image, channels, expand_animations=False)
+
+
+def resized_crop_flip(image: tf.Tensor, seed: tf.Tensor, size: tuple[int, int], channels: int) -> tf.Tensor:
+    """A random part of `image` at `size`, mirrored left to right half of the time: ImageNet's usual augmentation.
+
+    The part has 8 % to 100 % of the area and proportions from 3:4 to 4:3 (where ten draws find none, all of the image
+    is taken). Of a JPEG file only that part is decoded.
+
+    Args:
+        image: a file as a string, or uint8 (height, width, channels).
+        seed: (2,); what is drawn depends on it alone.
+        size: (height, width).
+        channels: of the image.
+
+    Returns:
+        uint8, (*size, channels).
+
+    Reference:
+        Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, section 6.
+    """
+    crop_seed, flip_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+
+    def window(shape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+            shape,
+            tf.zeros([1, 0, 4]),
+            crop_seed,
+            min_object_covered=0.0,
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=(0.08, 1.0),
+            max_attempts=10,
+            use_image_if_no_bounding_boxes=True,
+        )
+        return begin, extent
+
+    def of_pixels(pixels: tf.Tensor) -> tf.Tensor:
+        return tf.slice(pixels, *window(tf.shape(pixels)))
+
+    def of_jpeg() -> tf.Tensor:
+        begin, extent = window(tf.io.extract_jpeg_shape(image))
+        return tf.io.decode_and_crop_jpeg(image, tf.concat([begin[:2], extent[:2]], 0), channels)
+
+    if image.dtype == tf.string:
+        part = tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))
+    else:
+        part = of_pixels(image)
+    part = tf.image.resize(part, size, antialias=True)
+    return _flip(tf.ensure_shape(tf.saturate_cast(tf.round(part), tf.uint8), (*size, channels)), flip_seed)
+
+
+def _resized_crop_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return resized_crop_flip(image, seed, tuple(image.shape[:2]), image.shape[-1])
 
 
 def _none(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -72,6 +155,13 @@ def _crop_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return _flip(_crop(image, crop_seed), flip_seed)
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {"none": _none, "crop": _crop, "flip": _flip, "crop_flip": _crop_flip}
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "none": _none,
+    "crop": _crop,
+    "flip": _flip,
+    "crop_flip": _crop_flip,
+    "resized_crop_flip": _resized_crop_flip,
+}
 """Augmentations by name. "crop" pads 4 dark pixels on each side and crops back at random, "flip" mirrors
-every second image left to right, "crop_flip" does both (the standard treatment of CIFAR-10)."""
+every second image left to right, "crop_flip" does both (the standard treatment of CIFAR-10), "resized_crop_flip" is
+ImageNet's: see the function, which a data set that is too large for memory gives its files, not its fitted images."""

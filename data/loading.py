@@ -37,6 +37,8 @@ class Dataset:
         test_split: what the test images are, in TFDS's words.
         train_pixels: unbatched (uint8 image, int64 label), in a fixed order, cached in memory if small.
         test_pixels: the same of the test images.
+        train_files: unbatched (image file as a string, int64 label) of the training images of a set too large for
+            memory, in the same order; None for others.
         scaling: how pixels become the network's input.
         input_range: what a black and a white pixel become by it.
     """
@@ -49,6 +51,7 @@ class Dataset:
     test_split: str
     train_pixels: tf.data.Dataset = field(repr=False)
     test_pixels: tf.data.Dataset = field(repr=False)
+    train_files: tf.data.Dataset | None = field(default=None, repr=False)
     scaling: str = SCALING
     input_range: tuple[float, float] = INPUT_RANGE
 
@@ -105,12 +108,18 @@ def load(
     height, width = image_size or image.shape[:2]
     shape = (height, width, image.shape[-1])
 
+    def small(split: str) -> bool:
+        return builder.info.splits[split].num_examples * height * width * shape[-1] <= _CACHE_BYTES
+
     def pixels(split: str) -> tf.data.Dataset:
         examples = _read(builder, split).map(
             lambda example: (fit_size(example["image"], (height, width)), example["label"]), num_parallel_calls=2
         )
-        small = builder.info.splits[split].num_examples * height * width * shape[-1] <= _CACHE_BYTES
-        return examples.cache() if small else examples
+        return examples.cache() if small(split) else examples
+
+    def files(split: str) -> tf.data.Dataset:
+        examples = _read(builder, split, {"image": tfds.decode.SkipDecoding()})
+        return examples.map(lambda example: (example["image"], example["label"]))
 
     return Dataset(
         name=name,
@@ -121,6 +130,7 @@ def load(
         test_split=test_split,
         train_pixels=pixels(train_split),
         test_pixels=pixels(test_split),
+        train_files=None if small(train_split) else files(train_split),
     )
 
 
@@ -128,13 +138,16 @@ def _scale_image(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return scale(image), label
 
 
-def _read(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+def _read(
+    builder: tfds.core.DatasetBuilder, split: str, decoders: dict[str, tfds.decode.Decoder] | None = None
+) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
     return builder.as_dataset(
         split=split,
         shuffle_files=False,
+        decoders=decoders,
         read_config=tfds.ReadConfig(options=options, try_autocache=False),
     )
 

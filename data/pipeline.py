@@ -1,15 +1,17 @@
 """From a `Dataset` to batches. What epoch e shows depends on the seed and e alone, so that training can resume."""
 
+import functools
 import os
 
 from bduo_tf._keras import tf
-from data.images import AUGMENTATIONS, scale
+from data.images import AUGMENTATIONS, Augmentation, resized_crop_flip, scale
 from data.loading import Dataset
 from data.sharing import WHOLE, Share
 
 __all__ = ["steps_per_epoch", "test_batches", "test_steps", "train_batches"]
 
 _SHUFFLE_BYTES = 2**30
+_FILE_BYTES = 2**17  # ImageNet's mean is 110 kB
 
 
 def _tuned(batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -58,10 +60,15 @@ def train_batches(
         (float32 images (batch, height, width, channels) in [-1, 1], int64 labels (batch,)),
         `steps_per_epoch` batches for each epoch, each in as many parts as `share` has replicas.
     """
-    augment = AUGMENTATIONS[augmentation]
+    augment: Augmentation = AUGMENTATIONS[augmentation]
     height, width, channels = dataset.input_shape
+    images, size = dataset.train_pixels, height * width * channels
+    if augmentation == "resized_crop_flip" and dataset.train_files is not None:
+        # Shuffled as files, so that each worker decodes what is its own and no more.
+        images, size = dataset.train_files, _FILE_BYTES
+        augment = functools.partial(resized_crop_flip, size=(height, width), channels=channels)
     # All of the images where they fit, which is a true shuffle; else as many as do.
-    buffer = max(1, min(dataset.num_train, _SHUFFLE_BYTES // (height * width * channels)))
+    buffer = max(1, min(dataset.num_train, _SHUFFLE_BYTES // size))
 
     def epoch(e: tf.Tensor) -> tf.data.Dataset:
         tf.random.set_seed(1)  # of this function's graph only: the order shall not depend on the global seed
@@ -69,10 +76,10 @@ def train_batches(
         order_seed = tf.random.stateless_uniform([], epoch_seed, minval=None, maxval=None, dtype=tf.int64)
 
         def prepare(index: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            pixels, label = example
-            return scale(augment(pixels, tf.random.experimental.stateless_fold_in(epoch_seed, index))), label
+            image, label = example
+            return scale(augment(image, tf.random.experimental.stateless_fold_in(epoch_seed, index))), label
 
-        shuffled = dataset.train_pixels.enumerate().shuffle(buffer, seed=order_seed, reshuffle_each_iteration=False)
+        shuffled = images.enumerate().shuffle(buffer, seed=order_seed, reshuffle_each_iteration=False)
         mine = share.images(shuffled, dataset.num_train, batch_size)
         prepared = mine.map(prepare, num_parallel_calls=os.cpu_count())
         return share.batches(prepared, dataset.num_train, batch_size)

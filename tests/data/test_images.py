@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bduo_tf._keras import tf
-from data.images import AUGMENTATIONS, INPUT_RANGE, fit_size, scale
+from data.images import AUGMENTATIONS, INPUT_RANGE, fit_size, resized_crop_flip, scale
 
 
 def _random(*shape: int) -> np.ndarray:
@@ -88,3 +88,46 @@ def test_crop_shifts_by_at_most_four_and_fills_with_dark() -> None:
     crops = {AUGMENTATIONS["crop"](tf.constant(image), tf.constant([0, i])).numpy().tobytes() for i in range(64)}
     assert crops <= windows
     assert len(crops) > 30
+
+
+def test_a_photograph_is_resized_to_256_and_its_centre_taken() -> None:
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
+    def fit(image: tf.Tensor) -> tf.Tensor:
+        return fit_size(image, (224, 224))
+
+    ramp = np.tile(np.arange(512, dtype=np.float64)[:, None, None] / 2, (1, 700, 3)).astype(np.uint8)
+    expected = tf.image.resize(ramp, (256, 350), antialias=True)[16:240, 63:287]
+    np.testing.assert_array_equal(fit(tf.constant(ramp)), tf.cast(tf.round(expected), tf.uint8))
+
+
+def _gradient(height: int, width: int) -> np.ndarray:
+    """An image whose red says the row and whose green the column."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, 0 * rows], -1).astype(np.uint8)
+
+
+def test_a_resized_crop_is_a_part_of_fair_area_and_proportions() -> None:
+    image = _gradient(200, 240)
+    sides, flips = [], 0
+    for i in range(200):
+        part = resized_crop_flip(tf.constant(image), tf.constant([3, i]), (64, 64), 3).numpy().astype(int)
+        height, width = part[-1, 0, 0] - part[0, 0, 0], abs(part[0, -1, 1] - part[0, 0, 1])
+        sides.append((height, width))
+        flips += part[0, 0, 1] > part[0, -1, 1]
+    # Of the first to the last sample: a 64th less than the part, rounded.
+    height, width = (np.array(sides) * 64 / 63 + 1).T
+    area, proportions = height * width / image[..., 0].size, width / height
+    assert 0.06 < area.min() < 0.15
+    assert 0.85 < area.max() < 1.05
+    assert 0.70 < proportions.min() < 0.85
+    assert 1.2 < proportions.max() < 1.43
+    assert 70 < flips < 130
+
+
+def test_of_a_jpeg_the_same_part_is_decoded() -> None:
+    jpeg = tf.io.encode_jpeg(_gradient(160, 120), quality=100, chroma_downsampling=False)
+    png = tf.io.encode_png(tf.io.decode_jpeg(jpeg))
+    for i in range(8):
+        seed = tf.constant([1, i])
+        one, same = (resized_crop_flip(file, seed, (32, 32), 3).numpy().astype(int) for file in (jpeg, png))
+        assert abs(one - same).max() <= 1

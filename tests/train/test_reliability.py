@@ -63,7 +63,7 @@ for kill in range(kills):
     moments.add((stage.name, len(run.epochs(stage.name))))
 print("moments:", sorted(moments))
 assert len(moments) > 4
-assert attempt("", 0, 0) == 0
+assert attempt("", -1, 0) == 0
 """
 
 
@@ -78,7 +78,7 @@ def assert_whole(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
-    small = ["--batch-size", "128", "--epochs", "9", "--fine-tune-epochs", "9"]
+    small = ["--batch-size", "128", "--epochs", "6", "--fine-tune-epochs", "6"]
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     code = [sys.executable, "-c", _KILLED, str(KILLS), "12"]
     done = subprocess.run([*code, *arguments(killed, *small)], capture_output=True, text=True)
@@ -97,7 +97,9 @@ def disk(tmp_path: Path):
 
     def mount(size: int, *more: str) -> bool:
         options = ",".join([*more, f"size={size}k"])
-        return not subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode
+        return not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True
+        ).returncode
 
     if os.geteuid() != 0 or not mount(64):
         pytest.skip("only root, and not everywhere, may mount a small disk")

@@ -4,8 +4,9 @@
 
 The authors' code: SGD with Nesterov momentum 0.9, rate 0.1 multiplied by 0.1 at epochs 41, 71 and 91, in fine-tuning
 at 16, 26 and 36, weight decay 1e-4, batches of 256. It leaves the numbers of epochs and the rate of fine-tuning open;
-here they are 100 and 40, and the first stage's first drop. Its augmentation is not here yet: images are padded by 4
-pixels, cropped back and mirrored.
+here they are 100 and 40, and the first stage's first drop. The augmentation is ImageNet's usual one,
+random parts resized and mirrored; evaluated is the centre of 224 pixels of the image resized to 256.
+docs/distributed.md has the command for several GPUs.
 
 Not run by us: no accuracy or time is claimed.
 """
@@ -23,5 +24,5 @@ RECIPE = Recipe(
     drops=(0.4, 0.7, 0.9),
     fine_tune_drops=(0.375, 0.625, 0.875),
     weight_decay=1e-4,
-    augmentation="crop_flip",
+    augmentation="resized_crop_flip",
 )
