@@ -164,4 +164,4 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 """Augmentations by name. "crop" pads 4 dark pixels on each side and crops back at random, "flip" mirrors
 every second image left to right, "crop_flip" does both (the standard treatment of CIFAR-10), "resized_crop_flip" is
-ImageNet's: see the function, which a data set that is too large for memory gives its files, not its fitted images."""
+ImageNet's: see the function, which gets the files of `Dataset.train_files`, where there are any, and not the fitted images."""

@@ -1,6 +1,7 @@
 """`load`: any image-classification data set, by name, at the network's size."""
 
 import difflib
+import os
 import socket
 import sys
 import urllib.parse
@@ -37,8 +38,8 @@ class Dataset:
         test_split: what the test images are, in TFDS's words.
         train_pixels: unbatched (uint8 image, int64 label), in a fixed order, cached in memory if small.
         test_pixels: the same of the test images.
-        train_files: unbatched (image file as a string, int64 label) of the training images of a set too large for
-            memory, in the same order; None for others.
+        train_files: unbatched (image file as a string, int64 label) of the training images, in the same order, of
+            photographs of several sizes and of sets too large for memory; None for others.
         scaling: how pixels become the network's input.
         input_range: what a black and a white pixel become by it.
     """
@@ -113,7 +114,8 @@ def load(
 
     def pixels(split: str) -> tf.data.Dataset:
         examples = _read(builder, split).map(
-            lambda example: (fit_size(example["image"], (height, width)), example["label"]), num_parallel_calls=2
+            lambda example: (fit_size(example["image"], (height, width)), example["label"]),
+            num_parallel_calls=2 if small(split) else os.cpu_count(),
         )
         return examples.cache() if small(split) else examples
 
@@ -130,7 +132,7 @@ def load(
         test_split=test_split,
         train_pixels=pixels(train_split),
         test_pixels=pixels(test_split),
-        train_files=None if small(train_split) else files(train_split),
+        train_files=files(train_split) if None in image.shape or not small(train_split) else None,
     )
 
 

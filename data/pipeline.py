@@ -87,7 +87,7 @@ def train_batches(
     return _tuned(tf.data.Dataset.range(start_epoch, epochs).flat_map(epoch))
 
 
-def test_batches(dataset: Dataset, batch_size: int, share: Share = WHOLE) -> tf.data.Dataset:
+def test_batches(dataset: Dataset, batch_size: int, share: Share = WHOLE) -> tf.data.Dataset:  # noqa: PT028
     """The test images once, in order: as `train_batches`, neither shuffled nor augmented."""
     mine = share.images(dataset.test, dataset.num_test, batch_size)
     return _tuned(share.batches(mine, dataset.num_test, batch_size))

@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None takes them from the command line.
 
     Returns:
-        0 when the run is complete, 1 when it stopped (it diverged, the disk is full, an image cannot be read, another worker is
-        gone), 2 when an option cannot be honoured, 130 when it was interrupted.
+        0 when the run is complete, 1 when it stopped (it diverged, the disk is full, an image cannot be read,
+        another worker is gone), 2 when an option cannot be honoured, 130 when it was interrupted.
     """
     try:
         args = _parser().parse_args(argv)
@@ -93,6 +93,7 @@ def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
 def _train(settings: Settings, run: RunFolder, distribution: Distribution) -> dict[str, Any]:
     be_deterministic(settings.seed)
     dataset = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation)
+    distribution.require_images(dataset, settings.recipe.batch_size)
     try:
         model = settings.build(dataset)
     except ValueError as e:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bduo_tf._keras import keras, tf
-from data import Share
+from data import Dataset, Share
 from train.errors import OptionError
 from train.synchronization import synchronized
 
@@ -75,6 +75,19 @@ class Distribution:
             return make(Share(context.input_pipeline_id, workers, self.replicas // workers))
 
         return self.strategy.distribute_datasets_from_function(of_worker)
+
+    def require_images(self, dataset: Dataset, batch_size: int) -> None:
+        """Raises OptionError if a replica would go without images in the smaller batch at the end of an epoch.
+
+        TensorFlow does not survive it everywhere: oneDNN's gradient of a max pool of nothing ends the process.
+        """
+        for kind, count in (("training", dataset.num_train), ("test", dataset.num_test)):
+            if 0 < count % batch_size < self.replicas:
+                raise OptionError(
+                    "--batch-size",
+                    f"{count} {kind} images in batches of {batch_size} leave {count % batch_size} for the last, too few "
+                    f"for {self.replicas} replicas of the model: choose another.",
+                )
 
     def wait(self) -> None:
         """Return when all workers have come here."""

@@ -28,9 +28,8 @@ class SynchronizedNorm(keras.layers.BatchNormalization):
     """Keras' batch normalization with the mean and the variance of the images of all replicas.
 
     Keras' own `BatchNormalization(synchronized=True)` is not what one device computes: its moving variance is that of
-    the batch, where the fused kernel's is the unbiased estimate; a replica without images would not move its averages;
-    and its E(x^2) - E(x)^2 cancels where the mean is large. Here the moving mean is subtracted first,
-    and what replicas exchange is one vector a layer.
+    the batch, where the fused kernel's is the unbiased estimate, and its E(x^2) - E(x)^2 cancels where the mean is
+    large. Here the moving mean is subtracted first, and what replicas exchange is one vector a layer.
 
     Reference:
         Chan, Golub & LeVeque, "Algorithms for Computing the Sample Variance", 1983 (shifted data).

@@ -7,7 +7,6 @@ import pytest
 
 import data
 from bduo_tf._keras import tf
-from data import loading
 from data.sharing import Share
 
 import tensorflow_datasets as tfds  # isort: skip
@@ -16,8 +15,8 @@ COUNT, BATCH = 7, 4
 
 
 @pytest.fixture
-def imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Dataset:
-    """A mocked ImageNet of seven images a split, which counts as prepared and as too large for memory."""
+def imagenet(tmp_path: Path) -> data.Dataset:
+    """A mocked ImageNet of seven images a split, which counts as prepared."""
     builder = tfds.builder("imagenet2012", data_dir=tmp_path)
     template = tfds.core.ShardedFileTemplate(
         data_dir=builder.data_path, dataset_name=builder.name, filetype_suffix="tfrecord"
@@ -29,7 +28,6 @@ def imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Dataset:
     builder.info.set_splits(tfds.core.SplitDict(splits))
     builder.data_path.mkdir(parents=True)
     builder.info.write_to_directory(builder.data_path)
-    monkeypatch.setattr(loading, "_CACHE_BYTES", 0)
     with tfds.testing.mock_data(num_examples=COUNT, data_dir=tmp_path):
         return data.load("imagenet2012", (224, 224), tmp_path)
 

@@ -131,9 +131,18 @@ def test_fewer_images_than_replicas(tmp_path, capsys, monkeypatch):
     assert "--batch-size: 2 images are too few for 3 replicas of the model." in capsys.readouterr().err
 
 
+def test_a_last_batch_too_small_for_the_replicas(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(distributions.Distribution, "replicas", 3)
+    assert main(arguments(tmp_path / "run", "--batch-size", "359")) == 2  # 1437 = 4 x 359 + 1
+    error = capsys.readouterr().err
+    assert "--batch-size: 1437 training images in batches of 359 leave 1 for the last, too few for 3 replicas" in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_strategy_lists_the_known(tmp_path, capsys):
     assert main(arguments(tmp_path / "run", "--strategy", "horovod")) == 2
-    assert all(name in capsys.readouterr().err for name in distributions.STRATEGIES)
+    error = capsys.readouterr().err
+    assert all(name in error for name in distributions.STRATEGIES)
 
 
 def test_the_strategy_is_no_part_of_what_a_run_is(tmp_path):
