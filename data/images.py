@@ -164,4 +164,5 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 """Augmentations by name. "crop" pads 4 dark pixels on each side and crops back at random, "flip" mirrors
 every second image left to right, "crop_flip" does both (the standard treatment of CIFAR-10), "resized_crop_flip" is
-ImageNet's: see the function, which gets the files of `Dataset.train_files`, where there are any, and not the fitted images."""
+ImageNet's: see the function, which gets the files of `Dataset.train_files`, where there are any, and not the fitted
+images."""

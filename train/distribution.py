@@ -85,8 +85,8 @@ class Distribution:
             if 0 < count % batch_size < self.replicas:
                 raise OptionError(
                     "--batch-size",
-                    f"{count} {kind} images in batches of {batch_size} leave {count % batch_size} for the last, too few "
-                    f"for {self.replicas} replicas of the model: choose another.",
+                    f"{count} {kind} images in batches of {batch_size} leave {count % batch_size} for the last, too "
+                    f"few for {self.replicas} replicas of the model: choose another.",
                 )
 
     def wait(self) -> None:

@@ -76,10 +76,10 @@ def test_a_run_that_is_a_file(tmp_path, capsys):
 
 def test_an_unwritable_folder(tmp_path, capsys, monkeypatch):
     # Permissions do not bind root, so the failure is played.
-    def fail(self, *args, **kwargs):
-        raise PermissionError(13, "Permission denied", str(self))
+    def fail(*args, dir, **kwargs):
+        raise PermissionError(13, "Permission denied", str(dir))
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
     assert main(arguments(tmp_path / "run")) == 2
     assert f"--run: {tmp_path / 'run'} cannot be written: Permission denied" in capsys.readouterr().err
 

@@ -128,8 +128,9 @@ def test_a_disk_that_fills(disk, tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert distributed.read(folder / "run") == distributed.read(tmp_path / "undisturbed")
 
 
-def test_a_damaged_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Found in mid-training: named, and nothing of the run is lost."""
+@pytest.fixture
+def stripes(tmp_path: Path) -> Path:
+    """The file of the training images of a small data set "stripes" in the folder "data"."""
     images = [(i, {"image": np.full((16, 16, 1), i, np.uint8), "label": i % 2}) for i in range(8)]
     tfds.dataset_builders.store_as_tfds_dataset(
         name="stripes",
@@ -141,11 +142,20 @@ def test_a_damaged_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         data_dir=tmp_path / "data",
     )
     [stored] = (tmp_path / "data").rglob("*train*.tfrecord*")
-    content = bytearray(stored.read_bytes())
+    return stored
+
+
+@pytest.mark.parametrize("kind", ["damaged", "missing"])
+def test_an_image_that_cannot_be_read(
+    kind: str, stripes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found in mid-training: named, and nothing of the run is lost."""
+    content = bytearray(stripes.read_bytes())
     content[-40] ^= 0xFF
-    stored.write_bytes(content)
+    stripes.write_bytes(content) if kind == "damaged" else stripes.unlink()
     options = ["--dataset", "stripes", "--data-dir", str(tmp_path / "data"), "--epochs", "1", "--batch-size", "4"]
     assert cli.main(arguments(tmp_path / "run", *options)) == 1
     error = capsys.readouterr().err
-    assert "python -m train: error: --dataset: an image cannot be read (DataLossError" in error
+    name = {"damaged": "DataLossError", "missing": "NotFoundError"}[kind]
+    assert f"python -m train: error: --dataset: an image cannot be read ({name}" in error
     assert not list((tmp_path / "run").glob("*.keras"))

@@ -1,4 +1,4 @@
-"""One step of three replicas, which share its images unevenly, is that of one device: weights, moving averages, loss, metrics."""
+"""Steps of three replicas, which share the images unevenly, are those of one device: weights, averages, metrics."""
 
 import subprocess
 import sys
