@@ -58,7 +58,7 @@ def latent_weights(layer: keras.layers.Layer) -> list[np.ndarray]:
         return layer.get_weights()
 
 
-def _nodes(model: keras.Model) -> Iterator[Any]:
+def nodes(model: keras.Model) -> Iterator[Any]:
     """The layer calls of a graph, each after those it depends on."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
@@ -114,7 +114,7 @@ class GraphRewriter(Generic[Value]):
         def lookup(x: Any) -> Any:
             return known.get(id(x), x)
 
-        for node in _nodes(model):
+        for node in nodes(model):
             args = tf.nest.map_structure(lookup, node.call_args)
             kwargs = tf.nest.map_structure(lookup, node.call_kwargs)
             if type(node.layer).__name__ in ("AddLoss", "AddMetric"):
