@@ -79,6 +79,23 @@ def _as_array(a: Any, dtype: str) -> np.ndarray:
     return a.astype(dtype, copy=False) if np.issubdtype(a.dtype, np.floating) else a
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as one graph for any number of samples or rows, the first axis of every tensor it is given.
+
+    Not `reduce_retracing`: that traces twice, and warns of it.
+    """
+    graph = None
+
+    def call(*args: Any) -> Any:
+        nonlocal graph
+        if graph is None:
+            specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), args)
+            graph = tf.function(function, input_signature=specs)
+        return graph(*args)
+
+    return call
+
+
 def _by_sample(loss: Any) -> Callable[[Any, Any], tf.Tensor]:
     loss = keras.losses.get(loss)
     if not callable(loss):
@@ -153,7 +170,7 @@ class LossChanges:
         size = self._chunk(sum(self._bytes.values()), self._budget, self._batch.samples)
         known, batch = self._known(kept), self._batch
 
-        @tf.function(reduce_retracing=True)
+        @compiled
         def change(tensors: dict[int, tf.Tensor], y: Any, before: tf.Tensor) -> tf.Tensor:
             after = batch.losses(y, run(self._affected, tensors))
             return tf.reduce_sum(tf.cast(after - before, tf.float64))
@@ -187,16 +204,18 @@ class LossChanges:
         side_by_side = self._chunk(pair * samples, share, count)
         rows_at_once = self._chunk(row, share, samples * side_by_side)
 
-        known, kernels = self._known(route.kept), tf.constant(route.mixing_kernels())
-        changed_rows = tf.function(route.changed_rows, reduce_retracing=True)
+        known = self._known(route.kept)
+        changed_rows = compiled(route.changed_rows)
 
-        @tf.function(reduce_retracing=True)
+        @compiled
         def changes(
-            tensors: dict[int, tf.Tensor], y: Any, before: tf.Tensor, channels: Any, rows: Any, part: Any
+            tensors: dict[int, tf.Tensor], y: Any, before: tf.Tensor, channels: Any, rows: Any, channel: Any
         ) -> tf.Tensor:
             s, p = tf.unstack(rows, axis=1)
-            outputs = route.row_outputs(tensors, kernels, s, tf.gather(channels, p), part)
-            after = batch.losses(tf.nest.map_structure(lambda a: tf.gather(a, s), y), outputs)
+            after = batch.losses(
+                tf.nest.map_structure(lambda a: tf.gather(a, s), y),
+                route.row_tensors(tensors, s, tf.gather(channels, p), channel),
+            )
             difference = tf.cast(after - tf.gather(before, s), tf.float64)
             return tf.math.unsorted_segment_sum(difference, p, tf.size(channels))
 
@@ -207,23 +226,23 @@ class LossChanges:
             columns = route.columns(coordinates[part], values[part])
             if columns is None:
                 return None
-            parts.append((part, channels, columns, route.by_channel_columns(channels)))
+            parts.append((part, tf.constant(channels), columns, route.norms(channels)))
         sums = np.zeros(count)
         with self._bar(count * -(-batch.samples // samples)) as bar:
             for inputs, y in batch.chunks(samples):
                 tensors, before = known(inputs, y)
-                for part, channels, columns, by_channel in parts:
-                    rows, channel = changed_rows(tensors, tf.constant(channels), columns, by_channel)
+                for part, channels, columns, norms in parts:
+                    rows, channel = changed_rows(tensors, channels, columns, norms)
                     for i in range(0, len(rows), rows_at_once):
                         j = i + rows_at_once
-                        sums[part] += changes(tensors, y, before, tf.constant(channels), rows[i:j], channel[i:j])
+                        sums[part] += changes(tensors, y, before, channels, rows[i:j], channel[i:j])
                     bar.update(len(channels))
         return self._mean(sums)
 
     def _known(self, kept: set[int]) -> Callable[[list[tf.Tensor], Any], tuple[dict[int, tf.Tensor], tf.Tensor]]:
         """A function to the tensors `kept` and the losses, both without perturbation."""
 
-        @tf.function(reduce_retracing=True)
+        @compiled
         def known(inputs: list[tf.Tensor], y: Any) -> tuple[dict[int, tf.Tensor], tf.Tensor]:
             tensors = self._batch.tensors(inputs)
             return {i: tensors[i] for i in kept}, self._batch.losses(y, tensors)

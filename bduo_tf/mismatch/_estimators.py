@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bduo_tf._keras import keras, tf
-from bduo_tf.mismatch._changes import Batch, LossChanges, require_finite
+from bduo_tf.mismatch._changes import Batch, LossChanges, compiled, require_finite
 from bduo_tf.mismatch._cosine import Similarity, of_coordinates, of_directions
 
 __all__ = ["backward_gradients", "discrete_gradient", "evolution_gradient", "similarities"]
@@ -38,7 +38,7 @@ def backward_gradients(
 
 
 def _backward(batch: Batch, variables: list[Any], memory_mb: float) -> list[np.ndarray]:
-    @tf.function(reduce_retracing=True)
+    @compiled
     def gradients(inputs: list[tf.Tensor], y: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             # Variables that are not trainable are not watched by themselves.
