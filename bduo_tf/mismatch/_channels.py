@@ -217,7 +217,10 @@ class ChannelRoute:
             channel: (rows, ...): the changed channel, or if a mixing call follows its quantized difference.
         """
         last = tf.nest.map_structure(lambda w: tf.transpose(w, [*range(1, w.shape.rank), 0]), columns)
-        x = _call(self.owner.layer, known[self.owner.inputs[0]], last)
+        x = known[self.owner.inputs[0]]
+        if _normalizes(self.owner.layer):
+            x = tf.gather(x, channels, axis=-1)
+        x = _call(self.owner.layer, x, last)
         for call, weights in zip(self.by_channel, norms, strict=True):
             x = _call(call.layer, x, weights) if weights else call.layer(x)
         before = known[self.front]
