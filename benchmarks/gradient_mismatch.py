@@ -54,6 +54,7 @@ VARIANTS = {
     "binary, ApproxSign": (1, "approx_sign"),
     "ternary, ReLU1": (2, "relu1"),
 }
+PROGRESS = sys.stderr.isatty()
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -107,9 +108,7 @@ def measure_mlp(scale: Scale) -> dict[str, Any]:
     for eps in THIRD_PARTY:
         for form, levels in FORMS.items():
             count = scale.full_precision_coordinates if not levels else scale.coordinates
-            results = mismatch.similarities(
-                mlp(levels, 0), LOSS, x, y, eps=eps, count=count, progress=sys.stderr.isatty()
-            )
+            results = mismatch.similarities(mlp(levels, 0), LOSS, x, y, eps=eps, count=count, progress=PROGRESS)
             found.setdefault(str(eps), {})[form] = [dataclasses.asdict(r) for r in results]
             print(f"mlp, eps {eps}, {form}: {' '.join(f'{r.cosine:.3f}' for r in results)}", file=sys.stderr)
     return found
@@ -127,8 +126,7 @@ def measure_gradients(scale: Scale) -> dict[str, Any]:
                 kernels = _kernels(model)
                 if levels not in discrete:  # the forward pass is that of all variants
                     discrete[levels] = [
-                        mismatch.discrete_gradient(model, LOSS, x, y, v, eps=eps, progress=sys.stderr.isatty())
-                        for v in kernels
+                        mismatch.discrete_gradient(model, LOSS, x, y, v, eps=eps, progress=PROGRESS) for v in kernels
                     ]
                 backward = mismatch.backward_gradients(model, LOSS, x, y, kernels)
                 cosines = [mismatch.cosine(a, b) for a, b in zip(discrete[levels], backward, strict=True)]
