@@ -25,7 +25,7 @@ def test_writes_what_it_prints_and_keeps_what_stands_around(command, capsys, tmp
     printed, text = capsys.readouterr().out, page.read_text()
     row = next(line for line in printed.splitlines() if line.startswith("| 0.1 | full precision"))
     assert row in text
-    assert row.count("1.000 +- 0.00") == 4
+    assert row.endswith("| 1.000 +- 0.000 | 1.0 |")  # smooth in the last kernel, however few the samples
     assert "old" not in text
     assert text.startswith("# By hand")
     assert text.endswith("Also by hand.\n")
