@@ -65,7 +65,8 @@ class Scale:
     samples: int = 1_000_000
     full_precision_coordinates: int = 64
     coordinates: int = 128
-    variant_samples: int = 50_000
+    variant_samples: int = 1_000_000
+    variant_coordinates: int = 64
     seeds: int = 3
     epochs: tuple[int, int] = (12, 8)
     every: int = 4
@@ -77,7 +78,7 @@ class Scale:
     speed_samples: int = 100_000
 
 
-QUICK = Scale(20_000, 16, 32, 20_000, 1, (2, 1), 1, 32, 8, 0.05, 32, 2, 2_000)
+QUICK = Scale(20_000, 16, 32, 20_000, 16, 1, (2, 1), 1, 32, 8, 0.05, 32, 2, 2_000)
 
 
 def mlp(levels: int, seed: int, gradient: str = "relu1") -> keras.Model:
@@ -119,6 +120,10 @@ def measure_gradients(scale: Scale) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for seed in range(scale.seeds):
         x, y = samples_of(scale.variant_samples, seed)
+        # The same of each kernel for all variants.
+        rng = np.random.default_rng(seed)
+        sizes = [v.shape.num_elements() for v in _kernels(mlp(1, seed))]
+        chosen = [rng.choice(size, min(size, scale.variant_coordinates), replace=False) for size in sizes]
         for eps in THIRD_PARTY:
             discrete: dict[int, list[np.ndarray]] = {}
             for name, (levels, gradient) in VARIANTS.items():
@@ -126,10 +131,12 @@ def measure_gradients(scale: Scale) -> dict[str, Any]:
                 kernels = _kernels(model)
                 if levels not in discrete:  # the forward pass is that of all variants
                     discrete[levels] = [
-                        mismatch.discrete_gradient(model, LOSS, x, y, v, eps=eps, progress=PROGRESS) for v in kernels
+                        mismatch.discrete_gradient(model, LOSS, x, y, v, eps=eps, coordinates=c, progress=PROGRESS)
+                        for v, c in zip(kernels, chosen, strict=True)
                     ]
                 backward = mismatch.backward_gradients(model, LOSS, x, y, kernels)
-                cosines = [mismatch.cosine(a, b) for a, b in zip(discrete[levels], backward, strict=True)]
+                triples = zip(discrete[levels], backward, chosen, strict=True)
+                cosines = [mismatch.cosine(a, b.ravel()[c]) for a, b, c in triples]
                 found.setdefault(str(eps), {}).setdefault(name, []).append(cosines)
         print(f"gradients, seed {seed}: done", file=sys.stderr)
     return found
