@@ -153,7 +153,7 @@ class Trial:
     fine_tune_rate: float  # 0 where there is no second stage
     network: str = "vgg7"
     width: float = 0.25
-    size: int = 28
+    size: int = 20
     epochs: int = 10
     first_epochs: int = 6  # of them, before the second stage
     batch: int = 64
