@@ -66,7 +66,8 @@ def test_equal_weights(name):
 
 
 @pytest.mark.slow
-def test_search_test_and_table(tmp_path, capsys):
+def test_search_test_and_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(accuracy, "_RATES", (1e-3, 3e-3))
     file = tmp_path / "accuracy.csv"
     sizes = ["--dataset", "digits", "--size", "16", "--epochs", "2", "--first-epochs", "1", "--file", str(file)]
     methods = ["--methods", "baseline", "duo"]
