@@ -9,7 +9,6 @@ again, delete their rows. `--methods`, `--seeds` and the sizes choose a subset.
 """
 
 import argparse
-import contextlib
 import csv
 import dataclasses
 import functools
@@ -20,7 +19,6 @@ import math
 import multiprocessing
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -227,21 +225,14 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def _write_rows(file: Path, rows: Iterable[Row]) -> None:
-    """Under a temporary name, moved into place."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", newline="") as stream:
-            writer = csv.DictWriter(stream, _FIELDS, lineterminator="\n")
-            writer.writeheader()
-            for row in rows:
-                values = dataclasses.asdict(row)
-                writer.writerow({**values.pop("trial"), **values})
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    from data.files import replacing
+
+    with replacing(file) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, _FIELDS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            values = dataclasses.asdict(row)
+            writer.writerow({**values.pop("trial"), **values})
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from bduo_tf import CoupledStep, decouple, mismatch, networks
 from bduo_tf._keras import keras, tf
 from benchmarks.latency import processor
 from benchmarks.tables import markdown
-from train.run_folder import replacing
+from data.files import replacing
 
 __all__ = ["main"]
 
@@ -65,7 +65,6 @@ class Scale:
     samples: int = 1_000_000
     full_precision_coordinates: int = 64
     coordinates: int = 128
-    variant_samples: int = 1_000_000
     variant_coordinates: int = 64
     seeds: int = 3
     epochs: tuple[int, int] = (12, 8)
@@ -78,7 +77,7 @@ class Scale:
     speed_samples: int = 100_000
 
 
-QUICK = Scale(20_000, 16, 32, 20_000, 16, 1, (2, 1), 1, 32, 8, 0.05, 32, 2, 2_000)
+QUICK = Scale(20_000, 16, 32, 16, 1, (2, 1), 1, 32, 8, 0.05, 32, 2, 2_000)
 
 
 def mlp(levels: int, seed: int, gradient: str = "relu1") -> keras.Model:
@@ -119,7 +118,7 @@ def measure_gradients(scale: Scale) -> dict[str, Any]:
     """Cosines of the backward passes, (seeds, tensors) for each step and variant."""
     found: dict[str, Any] = {}
     for seed in range(scale.seeds):
-        x, y = samples_of(scale.variant_samples, seed)
+        x, y = samples_of(scale.samples, seed)
         # The same of each kernel for all variants.
         rng = np.random.default_rng(seed)
         sizes = [v.shape.num_elements() for v in _kernels(mlp(1, seed))]

@@ -18,13 +18,8 @@ def backward_gradients(
     """The gradient of the mean loss as the backward pass has it, straight-through estimators and all.
 
     Args:
-        model: functional or sequential, or any other built Keras model. It is run in inference mode: batch
-            normalization frozen, dropout off.
-        loss: a Keras loss, its name, or a function of (targets, predictions) that returns a loss a sample.
-        x: array (samples, ...), or several nested as the model's inputs.
-        y: array (samples, ...), or several nested as the loss takes them.
+        model, loss, x, y, memory_mb: as for `discrete_gradient`.
         variables: of the model.
-        memory_mb: bound, in MiB, of the tensors alive at once, kept by taking the samples in chunks.
 
     Returns:
         An array of each variable's shape, float64; zeros where no gradient arrives.

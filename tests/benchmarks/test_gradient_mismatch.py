@@ -11,7 +11,7 @@ from benchmarks.gradient_mismatch import QUICK, main
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    tiny = {"samples": 500, "variant_samples": 200, "coordinates": 4, "full_precision_coordinates": 4}
+    tiny = {"samples": 500, "coordinates": 4, "full_precision_coordinates": 4}
     few = {"images": 16, "vgg7_coordinates": 3, "epochs": (1, 1), "speed_coordinates": 4, "speed_samples": 100}
     monkeypatch.setattr(gradient_mismatch, "QUICK", dataclasses.replace(QUICK, **tiny, **few, plain_coordinates=1))
     return ["--quick", "--docs", str(tmp_path / "docs"), "--folder", str(tmp_path / "numbers")]

@@ -4,8 +4,6 @@
 // multiply-adds and every lane is the sum of one output, to which nothing is left but to widen it. A byte holds the sum of up to 31 bytes of K.
 // A tile is kPatches patches times kVectors such registers, 16 sums at most: with the weights and what is in between, they fill the 32
 // registers. Bytes of K instead of words mean that no bits are wasted on channels that are not a multiple of 32.
-#if defined(__aarch64__)
-
 #include <arm_neon.h>
 
 #include <cstring>
@@ -151,5 +149,3 @@ void gemm(const GemmCall& call) {
 const BitGemm neon = {"neon", Isa::kNeon, 1, 1, 1, kFlushBytes, expand, pack, gemm};
 
 }  // namespace bduo::kernels
-
-#endif

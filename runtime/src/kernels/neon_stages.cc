@@ -1,6 +1,4 @@
 // What follows a bit GEMM, and bits from numbers, for NEON. Built for AArch64 only, where NEON is always there.
-#if defined(__aarch64__)
-
 #include <arm_neon.h>
 
 #include <cstring>
@@ -200,5 +198,3 @@ void float_below(const float* x, int64_t x_stride, int64_t rows, int64_t n, cons
 const Stages neon_stages = {Isa::kNeon, scale, scale_int8, minimum, compare, float_signs, int8_signs, float_below};
 
 }  // namespace bduo::kernels
-
-#endif
