@@ -34,10 +34,11 @@ def _side_by_side(copies: list[tf.Tensor]) -> tf.Tensor:
     """Tensors of shape (..., channels) as one in which the copies of a channel are neighbours."""
     if len(copies) == 1:
         return copies[0]
-    # Half the time of computing the copies with a broadcast inner axis, whose length is only their number.
-    stacked = tf.stack(copies, axis=-1)
+    # A transposition takes half the time of stacking along the last axis, or of a broadcast inner axis, whose
+    # length is only the number of copies.
+    rows = tf.stack([tf.reshape(copy, [-1]) for copy in copies])
     shape = [tf.shape(copies[0])[i] if d is None else d for i, d in enumerate(copies[0].shape)]
-    return tf.reshape(stacked, [*shape[:-1], shape[-1] * len(copies)])
+    return tf.reshape(tf.transpose(rows), [*shape[:-1], shape[-1] * len(copies)])
 
 
 @keras.utils.register_keras_serializable("bduo_tf")

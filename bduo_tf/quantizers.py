@@ -18,34 +18,43 @@ __all__ = [
 ]
 
 
-def _relu1(u: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.abs(u) <= 0.5, u.dtype)
+def _from_nearest(x: tf.Tensor, levels: int) -> tf.Tensor:
+    """The distance of x to the nearest threshold, in units of the distance between thresholds."""
+    scaled = levels * x
+    # tf.floor and a clip find the nearest threshold; NaN stays NaN and fails every comparison.
+    return scaled - (tf.clip_by_value(tf.floor(scaled), 0, levels - 1) + 0.5)
 
 
-def _steep(u: tf.Tensor) -> tf.Tensor:
-    return 2.0 * tf.cast(tf.abs(u) <= 0.25, u.dtype)
+def _relu1(x: tf.Tensor, levels: int) -> tf.Tensor:
+    del levels
+    return tf.cast((x >= 0) & (x <= 1), x.dtype)
 
 
-def _approx_sign(u: tf.Tensor) -> tf.Tensor:
-    return tf.nn.relu(2.0 - 4.0 * tf.abs(u))
+def _steep(x: tf.Tensor, levels: int) -> tf.Tensor:
+    return 2.0 * tf.cast(tf.abs(_from_nearest(x, levels)) <= 0.25, x.dtype)
 
 
-def _swish_sign(u: tf.Tensor) -> tf.Tensor:
-    bu = 5.0 * (2.0 * u)
+def _approx_sign(x: tf.Tensor, levels: int) -> tf.Tensor:
+    return tf.nn.relu(2.0 - 4.0 * tf.abs(_from_nearest(x, levels)))
+
+
+def _swish_sign(x: tf.Tensor, levels: int) -> tf.Tensor:
+    bu = 5.0 * (2.0 * _from_nearest(x, levels))
     # cosh overflows beyond |bu| ~ 89, where the gradient has long vanished.
     bounded = tf.clip_by_value(bu, -40.0, 40.0)
     return 5.0 * (2.0 - bounded * tf.tanh(bounded / 2.0)) / (1.0 + tf.cosh(bounded))
 
 
-GRADIENTS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+GRADIENTS: dict[str, Callable[[tf.Tensor, int], tf.Tensor]] = {
     "relu1": _relu1,
     "steep": _steep,
     "approx_sign": _approx_sign,
     "swish_sign": _swish_sign,
 }
-"""Backward passes by name: the pseudo-derivative h(u) of a unit step at u = 0, where u is the distance
-to the nearest threshold in units of the distance between thresholds. ReLU1, SwishSign (beta = 5) and
-ApproxSign are the variants the paper compares, rescaled from sign's range [-1, 1] to the step's."""
+"""Backward passes by name: the pseudo-derivative of the coupled step of n levels at x. All are h(u), a derivative of
+the unit step at u, the distance of x to the nearest threshold in units of the distance between thresholds. ReLU1
+(h = 1 for |u| <= 1/2, which is 0 <= x <= 1), SwishSign (beta = 5) and ApproxSign are the variants the paper compares,
+rescaled from sign's range [-1, 1] to the step's."""
 
 
 def coupled_step(x: tf.Tensor, levels: int = 2, gradient: str = "relu1") -> tf.Tensor:
@@ -54,14 +63,7 @@ def coupled_step(x: tf.Tensor, levels: int = 2, gradient: str = "relu1") -> tf.T
     @tf.custom_gradient
     def _call(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         reached = [tf.cast(x >= tf.cast((2 * k - 1) / (2 * levels), x.dtype), x.dtype) for k in range(1, levels + 1)]
-
-        def grad(dy: tf.Tensor) -> tf.Tensor:
-            scaled = levels * x
-            # tf.floor and a clip find the nearest threshold; NaN stays NaN and fails every comparison.
-            nearest = tf.clip_by_value(tf.floor(scaled), 0, levels - 1) + 0.5
-            return dy * GRADIENTS[gradient](scaled - nearest)
-
-        return tf.add_n(reached) / levels, grad
+        return tf.add_n(reached) / levels, lambda dy: dy * GRADIENTS[gradient](x, levels)
 
     return _call(x)
 
