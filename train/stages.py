@@ -16,7 +16,18 @@ from train.recipe import Recipe
 from train.run_folder import RunFolder
 from train.settings import Settings, Stage
 
-__all__ = ["be_deterministic", "disk_estimate", "optimizer", "run_stages", "saved_epochs", "train_stage"]
+__all__ = [
+    "be_deterministic",
+    "compile_model",
+    "disk_estimate",
+    "optimizer",
+    "run_stages",
+    "saved_epochs",
+    "train_stage",
+]
+
+# Between two calls into TensorFlow: a tenth of a small network's step is such a call.
+_STEPS_PER_EXECUTION = 16
 
 
 def be_deterministic(seed: int) -> None:
@@ -67,6 +78,22 @@ def optimizer(recipe: Recipe, stage: Stage, steps: int) -> keras.optimizers.Opti
     return keras.optimizers.Adam(schedule, weight_decay=decay)
 
 
+def compile_model(
+    model: keras.Model,
+    make_optimizer: Callable[[], keras.optimizers.Optimizer | str],
+    distribution: Distribution = ALONE,
+) -> None:
+    """Compile for images and their labels; what decays by the optimizer's weight decay are the kernels."""
+    with distribution.scope():
+        optimizer = make_optimizer()
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            # Decay would pull the thresholds together and the norms' scales to zero.
+            spared = [v for v in model.trainable_variables if "kernel" not in v.name]
+            optimizer.exclude_from_weight_decay(var_list=spared)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=_STEPS_PER_EXECUTION)
+
+
 def saved_epochs(run: RunFolder, stage: str) -> int:
     """Epochs of an unfinished stage that its backup holds."""
     checkpoint = tf.train.latest_checkpoint(run.backup(stage) / "chief")
@@ -102,7 +129,7 @@ def train_stage(
     model = start()
     steps = data.steps_per_epoch(dataset, recipe.batch_size)
     placed = distribution.place(model)
-    _compile(placed, lambda: optimizer(recipe, stage, steps * stage.epochs), distribution)
+    compile_model(placed, lambda: optimizer(recipe, stage, steps * stage.epochs), distribution)
     done = saved_epochs(run, stage.name)
     distribution.say(
         f"\n{stage.name}: {stage.epochs} epochs of {steps} steps" + (f", resumed after epoch {done}" if done else "")
@@ -151,23 +178,8 @@ def _decouple(
         return
     model = decouple(_load(run, coupled))
     placed = distribution.place(model)
-    _compile(placed, lambda: "sgd", distribution)  # to evaluate; nothing is trained
+    compile_model(placed, lambda: "sgd", distribution)  # to evaluate; nothing is trained
     _finish(run, "decoupled", model, placed, dataset, settings.recipe, distribution)
-
-
-def _compile(
-    model: keras.Model,
-    make_optimizer: Callable[[], keras.optimizers.Optimizer | str],
-    distribution: Distribution,
-) -> None:
-    with distribution.scope():
-        optimizer = make_optimizer()
-        if isinstance(optimizer, keras.optimizers.Optimizer):
-            # Decay would pull the thresholds together and the norms' scales to zero.
-            spared = [v for v in model.trainable_variables if "kernel" not in v.name]
-            optimizer.exclude_from_weight_decay(var_list=spared)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer, loss, metrics=["accuracy"])
 
 
 def _load(run: RunFolder, name: str) -> keras.Model:

@@ -19,7 +19,7 @@ def run_and_die(when, arguments):
     class Dies(EpochRecord):
         def on_train_batch_end(self, at, logs=None):
             super().on_train_batch_end(at, logs)
-            if (self._stage, self._epoch, at) == (stage, epoch, batch):
+            if (self._stage, self._epoch) == (stage, epoch) and at >= batch:  # several batches between two calls
                 os.kill(os.getpid(), signal.SIGKILL)
 
     stages.EpochRecord = Dies

@@ -11,7 +11,7 @@ from bduo_tf._keras import keras, tf
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 3)
 from data import Share
 from train.distribution import ALONE, distribution
-from train.stages import _compile
+from train.stages import compile_model
 
 rng = np.random.default_rng(0)
 images = rng.normal(3, 1, (12, 8, 8, 1)).astype(np.float32)  # far from zero: E(x^2) - E(x)^2 would cancel
@@ -32,7 +32,7 @@ for where in (ALONE, several):
     keras.utils.set_random_seed(1)
     plain = model()
     placed = where.place(plain)
-    _compile(placed, lambda: keras.optimizers.SGD(0.1, weight_decay=0.01), where)
+    compile_model(placed, lambda: keras.optimizers.SGD(0.1, weight_decay=0.01), where)
     # Batches of 8 and 4, for the replicas 2, 3, 3 and 1, 1, 2.
     unbatched = tf.data.Dataset.from_tensor_slices((images, labels)).repeat(2)
     make = lambda share: share.batches(unbatched.take(12), 12, 8).concatenate(share.batches(unbatched.skip(12), 12, 8))
