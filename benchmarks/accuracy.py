@@ -5,7 +5,7 @@ python -m benchmarks.accuracy test --data-dir /usr/share/datasets/fashion-mnist 
 python -m benchmarks.accuracy table                                                # what there is so far
 
 Rows are kept in docs/accuracy.csv: a command that was stopped continues with the rows that are missing; to train some
-again, delete their rows. `--methods`, `--seeds` and the sizes choose a subset.
+again, delete their rows. `--methods`, `--seeds` and the options of a recipe choose what is trained.
 """
 
 import argparse
@@ -63,22 +63,24 @@ def _form(form: str, **options: Any) -> Callable[..., Any]:
     return functools.partial(_network, form=form, **options)
 
 
-def _decoupled(*arguments: Any) -> Any:
-    """The decoupled network, as it is before any training."""
-    from bduo_tf import decouple
-
-    return decouple(_network(*arguments, form="coupled"))
-
-
-def _triples(name: str, shape: tuple[int, int, int], classes: int, width: float) -> Any:
-    """Coupled triples, in widths for which the decoupled network weighs what the baseline weighs."""
+def _coupled(
+    name: str, shape: tuple[int, int, int], classes: int, width: float, levels: int = 2, **options: Any
+) -> Any:
+    """A coupled network whose decoupled one weighs what the baseline of that width weighs, or a little less."""
     from bduo_tf import networks
 
     module = importlib.import_module(f"bduo_tf.networks.{name.removesuffix('_block')}")
     baseline = [max(1, round(w * width)) for w in module.BASELINE_WIDTHS]
     network = networks.NETWORKS[name]
-    widths = networks.duo_widths(network, baseline, levels=3, input_shape=shape, classes=classes)
-    return network(shape, classes, form="coupled", levels=3, widths=widths)
+    widths = networks.duo_widths(network, baseline, levels=levels, input_shape=shape, classes=classes)
+    return network(shape, classes, form="coupled", levels=levels, widths=widths, **options)
+
+
+def _decoupled(*arguments: Any) -> Any:
+    """The decoupled network, as it is before any training."""
+    from bduo_tf import decouple
+
+    return decouple(_coupled(*arguments))
 
 
 def _replacing(**quantizers: Any) -> Callable[..., Any]:
@@ -114,12 +116,17 @@ def _dorefa(mode: str) -> Any:
 
 
 METHODS = {
-    "duo": Method("BinaryDuo, coupled pairs", _form("coupled"), fine_tuned=True, decoupled=True),
-    "duo3": Method("BinaryDuo, coupled triples", _triples, fine_tuned=True, decoupled=True),
+    "duo": Method("BinaryDuo, coupled pairs", _coupled, fine_tuned=True, decoupled=True),
+    "duo3": Method(
+        "BinaryDuo, coupled triples", functools.partial(_coupled, levels=3), fine_tuned=True, decoupled=True
+    ),
     "baseline": Method("binary step", _form("baseline")),
     "restarted": Method("binary step, restarted as BinaryDuo is", _form("baseline"), fine_tuned=True),
     "scratch": Method("BinaryDuo's decoupled network from scratch", _decoupled),
-    "coupled": Method("coupled alone (half the weights, ternary)", _form("coupled")),
+    "coupled": Method("coupled alone (half the weights, ternary)", _coupled),
+    "duo_xnor": Method(
+        "BinaryDuo, a scale a channel", functools.partial(_coupled, per_channel=True), fine_tuned=True, decoupled=True
+    ),
     "xnor": Method("binary step, a scale a channel (XNOR-Net)", _form("baseline", per_channel=True)),
     "ste_sign": Method("Larq, ste_sign", _signs("ste_sign")),
     "approx_sign": Method("Larq, approx_sign (Bi-Real Net)", _signs("approx_sign")),
@@ -133,7 +140,10 @@ METHODS = {
     ),
     "float": Method("float", _form("float")),
     "duo_float_weights": Method(
-        "BinaryDuo, float weights", _form("coupled", binary_weights=False), fine_tuned=True, decoupled=True
+        "BinaryDuo, float weights",
+        functools.partial(_coupled, binary_weights=False),
+        fine_tuned=True,
+        decoupled=True,
     ),
     "baseline_float_weights": Method("binary step, float weights", _form("baseline", binary_weights=False)),
 }
@@ -142,20 +152,54 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Trial:
-    """All that determines a training."""
+    """All that determines a training.
+
+    Attributes:
+        method: a key of `METHODS`.
+        seed: of the weights and the order of the images.
+        split: what is evaluated on: "validation", part of the training images, or "test".
+        rate: the learning rate at the start.
+        fine_tune_rate: the same of the second stage; 0 where there is none.
+        network: a key of `bduo_tf.networks.NETWORKS`.
+        width: multiplies the baseline's channels.
+        size: pixels, in both directions.
+        epochs: of both stages together.
+        first_epochs: of them, before the second stage.
+        batch: images a step.
+        dataset: for `data.load`.
+        optimizer: "adam", or "bop": Larq's for the binary kernels, Adam for what is float.
+        schedule: "restart": a cosine to 0 in each stage; "continued": one over both stages.
+        decay: decoupled weight decay of the kernels.
+        clip: latent kernels of quantized layers stay within +-clip; 0: anywhere.
+        transfer: how much of a label, in fine-tuning, is what the network of the first stage says.
+        norms: 1: batch normalization's statistics are taken over all training images after each stage.
+        gradient: the activations' backward pass, a key of `bduo_tf.quantizers.GRADIENTS`.
+    """
 
     method: str
     seed: int
-    split: str  # "validation": part of the training images, or "test"
+    split: str
     rate: float
-    fine_tune_rate: float  # 0 where there is no second stage
+    fine_tune_rate: float
     network: str = "vgg7"
     width: float = 0.25
     size: int = 20
     epochs: int = 10
-    first_epochs: int = 6  # of them, before the second stage
+    first_epochs: int = 6
     batch: int = 64
     dataset: str = "fashion_mnist"
+    optimizer: str = "adam"
+    schedule: str = "restart"
+    decay: float = 0.0
+    clip: float = 0.0
+    transfer: float = 0.0
+    norms: int = 0
+    gradient: str = "relu1"
+
+    @property
+    def first(self) -> "Trial":
+        """What of it the first stage depends on."""
+        return dataclasses.replace(self, fine_tune_rate=0.0, transfer=0.0)
 
 
 @dataclass(frozen=True)
@@ -172,42 +216,165 @@ class Row:
 _FIELDS = [f.name for f in dataclasses.fields(Trial)] + [f.name for f in dataclasses.fields(Row)][1:]
 
 
-def train(trial: Trial, data_dir: str | None) -> Row:
-    """Trains and evaluates; a minute or more."""
-    import data
+class _Training:
+    """Trainings that have their first stage in common."""
+
+    def __init__(self, trial: Trial, data_dir: str | None) -> None:
+        import data
+
+        validation = _VALIDATION if trial.split == "validation" else 0.0
+        self._trial = trial
+        self._dataset = data.load(trial.dataset, (trial.size, trial.size), data_dir, validation=validation)
+        self._steps = data.steps_per_epoch(self._dataset, trial.batch)
+
+    def build(self) -> Any:
+        """The network of the first stage, as it starts."""
+        trial, method = self._trial, METHODS[self._trial.method]
+        options = {} if trial.gradient == "relu1" else {"gradient": trial.gradient}
+        shape = self._dataset.input_shape
+        model = method.build(trial.network, shape, len(self._dataset.class_names), trial.width, **options)
+        return _clipped(model, trial.clip) if trial.clip else model
+
+    def fit(self, model: Any, epochs: range, rate: float, seed: int, teacher: Any = None) -> float:
+        """Trains for the epochs of a stage; returns the accuracy in percent."""
+        import data
+        from bduo_tf._keras import keras
+        from train.stages import compile_model
+
+        trial, dataset = self._trial, self._dataset
+        schedule = keras.optimizers.schedules.CosineDecay(rate, self._steps * len(epochs))
+        if trial.schedule == "continued":
+            schedule = _from_step(
+                keras.optimizers.schedules.CosineDecay(rate, self._steps * trial.epochs), self._steps * epochs.start
+            )
+        compile_model(model, lambda: _optimizer(trial, schedule))
+        batches = data.train_batches(dataset, trial.batch, seed=seed, epochs=len(epochs))
+        test = data.test_batches(dataset, 256)
+        if teacher is not None:
+            model.compile(model.optimizer, keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+            batches, test = _softened(batches, teacher, trial.transfer), _softened(test, teacher, 0.0)
+        model.fit(batches, epochs=len(epochs), steps_per_epoch=self._steps, verbose=0)
+        if trial.norms:
+            _estimate_norms(model, data.train_batches(dataset, 256, seed=seed, epochs=1))
+        return 100 * float(model.evaluate(test, verbose=0)[1])
+
+
+def _from_step(schedule: Any, start: int) -> Any:
+    """A schedule as it is from a step on."""
+    from bduo_tf._keras import keras
+
+    class Later(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            return schedule(step + start)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    return Later()
+
+
+def _optimizer(trial: Trial, schedule: Any) -> Any:
+    import larq as lq
+
+    from bduo_tf._keras import keras
+
+    if trial.optimizer == "bop":
+        # The settings of Larq's documentation; its optimizers are Keras' legacy ones.
+        return lq.optimizers.CaseOptimizer(
+            (lq.optimizers.Bop.is_binary_variable, lq.optimizers.Bop(threshold=1e-8, gamma=1e-4)),
+            default_optimizer=keras.optimizers.legacy.Adam(schedule),
+        )
+    return keras.optimizers.Adam(schedule, weight_decay=trial.decay or None)
+
+
+def _clipped(model: Any, clip: float) -> Any:
+    import larq as lq
+
+    from bduo_tf._keras import keras
+
+    def constrained(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, lq.layers.QuantConv2D) and layer.kernel_quantizer is not None:
+            config["kernel_constraint"] = lq.constraints.WeightClip(clip)
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(model, clone_function=constrained)
+
+
+def _softened(batches: Any, teacher: Any, transfer: float) -> Any:
+    """One-hot labels, of which a part is what the teacher says."""
+    import tensorflow as tf
+
+    def soften(images: Any, labels: Any) -> Any:
+        said = tf.nn.softmax(teacher(images, training=False))
+        return images, (1 - transfer) * tf.one_hot(labels, said.shape[-1]) + transfer * said
+
+    return batches.map(soften)
+
+
+def _estimate_norms(model: Any, batches: Any) -> None:
+    """Gives batch normalization the mean of the batches' statistics, which training follows with momentum 0.9."""
+    import tensorflow as tf
+
+    from bduo_tf._keras import keras
+
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    statistics = [v for layer in norms for v in (layer.moving_mean, layer.moving_variance)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0  # what stays is the last batch's
+
+    @tf.function
+    def see(images: Any) -> None:
+        model(images, training=True)
+
+    totals, count = [0.0] * len(statistics), 0
+    for images, _ in batches:
+        see(images)
+        totals = [t + v.numpy() for t, v in zip(totals, statistics, strict=True)]
+        count += 1
+    for variable, total in zip(statistics, totals, strict=True):
+        variable.assign(total / count)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def train(trials: Sequence[Trial], data_dir: str | None) -> list[Row]:
+    """Trains and evaluates trials that differ in their second stages only; a minute or more each."""
     from bduo_tf import decouple
     from bduo_tf._keras import keras
-    from train.recipe import Recipe
-    from train.settings import Stage
-    from train.stages import optimizer
 
     # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
     logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     start = time.perf_counter()
-    keras.utils.set_random_seed(trial.seed)
-    validation = _VALIDATION if trial.split == "validation" else 0.0
-    dataset = data.load(trial.dataset, (trial.size, trial.size), data_dir, validation=validation)
-    method = METHODS[trial.method]
-    model = method.build(trial.network, dataset.input_shape, len(dataset.class_names), trial.width)
-
-    def fit(model: Any, epochs: int, rate: float, seed: int) -> float:
-        steps = data.steps_per_epoch(dataset, trial.batch)
-        model.compile(
-            optimizer(Recipe(), Stage("accuracy", epochs, rate), steps * epochs),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-        )
-        batches = data.train_batches(dataset, trial.batch, seed=seed, epochs=epochs)
-        model.fit(batches, epochs=epochs, steps_per_epoch=steps, verbose=0)
-        return 100 * model.evaluate(data.test_batches(dataset, 256), verbose=0)[1]
-
-    first = trial.first_epochs if method.fine_tuned else trial.epochs
-    first_accuracy = accuracy = fit(model, first, trial.rate, trial.seed)
-    if method.fine_tuned:
-        model = decouple(model) if method.decoupled else model
-        accuracy = fit(model, trial.epochs - first, trial.fine_tune_rate, trial.seed + 1000)
-    parameters = sum(int(np.prod(w.shape)) for w in model.weights if "kernel" in w.name)
-    return Row(trial, round(accuracy, 2), round(first_accuracy, 2), parameters, round(time.perf_counter() - start, 1))
+    first = trials[0].first
+    keras.utils.set_random_seed(first.seed)
+    training, method = _Training(first, data_dir), METHODS[first.method]
+    model = training.build()
+    epochs = first.first_epochs if method.fine_tuned else first.epochs
+    first_accuracy = training.fit(model, range(epochs), first.rate, first.seed)
+    first_seconds = time.perf_counter() - start
+    rows = []
+    for trial in trials:
+        start = time.perf_counter()
+        keras.utils.set_random_seed(trial.seed)
+        tuned, accuracy = model, first_accuracy
+        if method.fine_tuned:
+            tuned = decouple(model) if method.decoupled else keras.models.clone_model(model)
+            if not method.decoupled:
+                tuned.set_weights(model.get_weights())
+            training = _Training(trial, data_dir)
+            accuracy = training.fit(
+                tuned,
+                range(epochs, trial.epochs),
+                trial.fine_tune_rate,
+                trial.seed + 1000,
+                model if trial.transfer else None,
+            )
+        parameters = sum(int(np.prod(w.shape)) for w in tuned.weights if "kernel" in w.name)
+        seconds = first_seconds + time.perf_counter() - start
+        rows.append(Row(trial, round(accuracy, 2), round(first_accuracy, 2), parameters, round(seconds, 1)))
+    return rows
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -216,6 +383,7 @@ def read_rows(file: Path) -> list[Row]:
         return []
     kinds = {f.name: f.type for kind in (Trial, Row) for f in dataclasses.fields(kind)}
     with file.open(newline="") as stream:
+        # Columns that a file lacks are at their defaults.
         rows = [{k: kinds[k](v) for k, v in row.items()} for row in csv.DictReader(stream)]  # type: ignore[operator]
     names = {f.name for f in dataclasses.fields(Trial)}
     return [
@@ -255,11 +423,13 @@ def best_rates(rows: Iterable[Row], setting: Trial) -> tuple[float, float] | Non
     return max(found, key=lambda rates: float(np.mean(found[rates]))) if found else None
 
 
-def _searched(settings: Sequence[Trial], seeds: Sequence[int]) -> list[Trial]:
+def _searched(
+    settings: Sequence[Trial], seeds: Sequence[int], rates: Sequence[float], fine_tune_rates: Sequence[float]
+) -> list[Trial]:
     return [
         dataclasses.replace(setting, seed=seed, split="validation", rate=rate, fine_tune_rate=fine)
-        for seed, setting in itertools.product(seeds, settings)
-        for rate, fine in itertools.product(_RATES, _RATES if METHODS[setting.method].fine_tuned else (0.0,))
+        for seed, setting, rate in itertools.product(seeds, settings, rates)
+        for fine in (fine_tune_rates if METHODS[setting.method].fine_tuned else (0.0,))
     ]
 
 
@@ -279,16 +449,19 @@ def _run(trials: Sequence[Trial], data_dir: str | None, file: Path, jobs: int) -
     print(f"{len(trials)} trainings, {len(missing)} of them still to do, {jobs} at a time", flush=True)
     # A process each, so that none inherits another's memory or random state; one thread each is the fastest in sum.
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    groups: dict[Trial, list[Trial]] = {}
+    for trial in missing:
+        groups.setdefault(trial.first, []).append(trial)
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
-        for row in pool.imap_unordered(functools.partial(train, data_dir=data_dir), missing):
-            rows = [*read_rows(file), row]
-            _write_rows(file, rows)
-            t = row.trial
-            rates = f"{t.rate:g}" + (f" / {t.fine_tune_rate:g}" if t.fine_tune_rate else "")
-            print(
-                f"{t.method:24} seed {t.seed}  {t.split:10} {rates:14} {row.accuracy:.2f}  {row.seconds:.0f} s",
-                flush=True,
-            )
+        for new in pool.imap_unordered(functools.partial(train, data_dir=data_dir), groups.values()):
+            _write_rows(file, [*read_rows(file), *new])
+            for row in new:
+                t = row.trial
+                rates = f"{t.rate:g}" + (f" / {t.fine_tune_rate:g}" if t.fine_tune_rate else "")
+                print(
+                    f"{t.method:24} seed {t.seed}  {t.split:10} {rates:14} {row.accuracy:.2f}  {row.seconds:.0f} s",
+                    flush=True,
+                )
 
 
 def _table(rows: Sequence[Row], settings: Sequence[Trial]) -> str:
@@ -319,9 +492,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", help="the folder of the IDX files, or TFDS'")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 0 to search, 0 1 2 to test")
+    for option, stage in (("--rates", "first"), ("--fine-tune-rates", "second")):
+        parser.add_argument(option, nargs="+", type=float, default=_RATES, help=f"to search, of the {stage} stage")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time (default: the cores)")
     parser.add_argument("--file", type=Path, default=_FILE, help="the rows (default: docs/accuracy.csv)")
-    for name in ("network", "width", "size", "epochs", "first_epochs", "batch", "dataset"):
+    recipe = [f.name for f in dataclasses.fields(Trial)][5:]
+    for name in recipe:
         default = getattr(base, name)
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"default {default}"
@@ -329,14 +505,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not 0 < args.first_epochs < args.epochs:
         parser.error(f"--first-epochs must be from 1 to --epochs - 1, not {args.first_epochs}")
-    sizes = {f.name: getattr(args, f.name) for f in dataclasses.fields(Trial) if hasattr(args, f.name)}
-    settings = [Trial(method, 0, "", 0.0, 0.0, **sizes) for method in args.methods]
+    settings = [Trial(m, 0, "", 0.0, 0.0, **{name: getattr(args, name) for name in recipe}) for m in args.methods]
     rows = read_rows(args.file)
     if args.step == "table":
         print(_table(rows, settings))
         return 0
     if args.step == "search":
-        trials = _searched(settings, args.seeds or [0])
+        trials = _searched(settings, args.seeds or [0], args.rates, args.fine_tune_rates)
     else:
         trials = _tested(settings, args.seeds or [0, 1, 2], rows)
     _run(trials, args.data_dir, args.file, args.jobs)
