@@ -464,21 +464,58 @@ def _run(trials: Sequence[Trial], data_dir: str | None, file: Path, jobs: int) -
                 )
 
 
-def _table(rows: Sequence[Row], settings: Sequence[Trial]) -> str:
-    lines = [["", "seeds", "accuracy", "before fine-tuning", "weights", "rates", "minutes a run"]]
-    for setting in settings:
-        method = METHODS[setting.method]
-        found = [row for row in rows if row.trial.split == "test" and _setting(row.trial) == setting]
-        if not found:
+_SIZES = ("network", "width", "size", "epochs", "batch", "dataset")
+_RECIPE = ("first_epochs", "optimizer", "schedule", "decay", "clip", "transfer", "norms", "gradient")
+
+
+def _chosen(rows: Sequence[Row], setting: Trial, split: str) -> list[Row]:
+    """A setting's rows of a split, at the rates that the validation split chose."""
+    rates = best_rates(rows, setting)
+    return [
+        row
+        for row in rows
+        if row.trial.split == split
+        and _setting(row.trial) == setting
+        and (row.trial.rate, row.trial.fine_tune_rate) == rates
+    ]
+
+
+def _named(setting: Trial) -> str:
+    """The method and what of its recipe is not the default."""
+    default = Trial("", 0, "", 0.0, 0.0)
+    other = [name for name in _RECIPE if getattr(setting, name) != getattr(default, name)]
+    return ", ".join(
+        [
+            METHODS[setting.method].title,
+            *(f"{name.replace('_', ' ')} {getattr(setting, name)}" for name in other),
+        ]
+    )
+
+
+def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str) -> str:
+    """All settings of those sizes; differences to the binary step are of the same seeds."""
+    settings = {_setting(r.trial): None for r in rows if all(getattr(r.trial, n) == getattr(sizes, n) for n in _SIZES)}
+    baseline = {r.trial.seed: r.accuracy for r in _chosen(rows, dataclasses.replace(sizes, method="baseline"), split)}
+    lines = [["", "seeds", "accuracy", "to binary step", "before fine-tuning", "weights", "rates", "minutes a run"]]
+    for setting in sorted(settings, key=lambda s: list(METHODS).index(s.method)):
+        method, found = METHODS[setting.method], _chosen(rows, setting, split)
+        if not found or setting.method not in methods:
             continue
-        cells = []
-        for values in ([r.accuracy for r in found], [r.first_accuracy for r in found]):
+
+        def cell(values: Sequence[float], sign: str = "") -> str:
             mean, error = mean_and_error(values)
-            cells.append(f"{mean:.2f} ± {error:.2f}")
-        rates = sorted({(r.trial.rate, r.trial.fine_tune_rate) for r in found})
+            return f"{mean:{sign}.2f}" + (f" ± {error:.2f}" if len(values) > 1 else "")
+
+        differences = [r.accuracy - baseline[r.trial.seed] for r in found if r.trial.seed in baseline]
+        trial = found[0].trial
         lines.append([
-            method.title, str(len(found)), cells[0], cells[1] if method.fine_tuned else "", f"{found[0].parameters:,}",
-            "; ".join(f"{a:g}" + (f", {b:g}" if b else "") for a, b in rates),
+            _named(setting),
+            str(len(found)),
+            cell([r.accuracy for r in found]),
+            cell(differences, "+") if differences and setting.method != "baseline" else "",
+            cell([r.first_accuracy for r in found]) if method.fine_tuned else "",
+            f"{found[0].parameters:,}",
+            f"{trial.rate:g}" + (f", {trial.fine_tune_rate:g}" if method.fine_tuned else ""),
             f"{np.mean([r.seconds for r in found]) / 60:.1f}",
         ])  # fmt: skip
     return markdown(lines)
@@ -496,8 +533,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(option, nargs="+", type=float, default=_RATES, help=f"to search, of the {stage} stage")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time (default: the cores)")
     parser.add_argument("--file", type=Path, default=_FILE, help="the rows (default: docs/accuracy.csv)")
-    recipe = [f.name for f in dataclasses.fields(Trial)][5:]
-    for name in recipe:
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="of the table")
+    for name in (*_SIZES, *_RECIPE):
         default = getattr(base, name)
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"default {default}"
@@ -505,10 +542,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not 0 < args.first_epochs < args.epochs:
         parser.error(f"--first-epochs must be from 1 to --epochs - 1, not {args.first_epochs}")
-    settings = [Trial(m, 0, "", 0.0, 0.0, **{name: getattr(args, name) for name in recipe}) for m in args.methods]
+    recipe = {name: getattr(args, name) for name in (*_SIZES, *_RECIPE)}
+    settings = [Trial(method, 0, "", 0.0, 0.0, **recipe) for method in args.methods]
     rows = read_rows(args.file)
     if args.step == "table":
-        print(_table(rows, settings))
+        sizes = Trial("", 0, "", 0.0, 0.0, **{name: recipe[name] for name in _SIZES})
+        print(_table(rows, sizes, args.methods, args.split))
         return 0
     if args.step == "search":
         trials = _searched(settings, args.seeds or [0], args.rates, args.fine_tune_rates)
