@@ -29,9 +29,25 @@ import numpy as np
 
 from benchmarks.tables import markdown
 
-__all__ = ["METHODS", "Row", "Trial", "best_rates", "main", "mean_and_error", "read_rows", "train"]
+__all__ = [
+    "METHODS",
+    "RECIPE",
+    "ROWS",
+    "Row",
+    "Trial",
+    "add_recipe",
+    "best_rates",
+    "build",
+    "main",
+    "mean_and_error",
+    "read_rows",
+    "tested",
+    "train",
+]
 
-_FILE = Path(__file__).parents[1] / "docs" / "accuracy.csv"
+ROWS = Path(__file__).parents[1] / "docs" / "accuracy.csv"
+"""The rows of all trainings so far."""
+
 _VALIDATION = 0.1  # of the training images, for the search
 _RATES = (3e-3, 1e-2, 3e-2)
 
@@ -213,7 +229,17 @@ class Row:
     seconds: float
 
 
+RECIPE = [f.name for f in dataclasses.fields(Trial)][5:]
+"""The fields of a trial that have defaults: its sizes and its recipe."""
+
 _FIELDS = [f.name for f in dataclasses.fields(Trial)] + [f.name for f in dataclasses.fields(Row)][1:]
+
+
+def build(trial: Trial, shape: tuple[int, int, int], classes: int) -> Any:
+    """The network of a trial's first stage, as it starts."""
+    options = {} if trial.gradient == "relu1" else {"gradient": trial.gradient}
+    model = METHODS[trial.method].build(trial.network, shape, classes, trial.width, **options)
+    return _clipped(model, trial.clip) if trial.clip else model
 
 
 class _Training:
@@ -229,11 +255,7 @@ class _Training:
 
     def build(self) -> Any:
         """The network of the first stage, as it starts."""
-        trial, method = self._trial, METHODS[self._trial.method]
-        options = {} if trial.gradient == "relu1" else {"gradient": trial.gradient}
-        shape = self._dataset.input_shape
-        model = method.build(trial.network, shape, len(self._dataset.class_names), trial.width, **options)
-        return _clipped(model, trial.clip) if trial.clip else model
+        return build(self._trial, self._dataset.input_shape, len(self._dataset.class_names))
 
     def fit(self, model: Any, epochs: range, rate: float, seed: int, teacher: Any = None) -> float:
         """Trains for the epochs of a stage; returns the accuracy in percent."""
@@ -410,7 +432,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _setting(trial: Trial) -> Trial:
-    """What stays of a trial when only its method and sizes count."""
+    """What stays of a trial when only its method, sizes and recipe count."""
     return dataclasses.replace(trial, seed=0, split="", rate=0.0, fine_tune_rate=0.0)
 
 
@@ -421,6 +443,21 @@ def best_rates(rows: Iterable[Row], setting: Trial) -> tuple[float, float] | Non
         if row.trial.split == "validation" and _setting(row.trial) == setting:
             found.setdefault((row.trial.rate, row.trial.fine_tune_rate), []).append(row.accuracy)
     return max(found, key=lambda rates: float(np.mean(found[rates]))) if found else None
+
+
+def tested(rows: Sequence[Row], split: str = "test") -> dict[Trial, list[Row]]:
+    """The rows of a split by their setting, a trial without seed, split and rates.
+
+    Of a setting whose rates were searched, those at the rates that the validation split chose.
+    """
+    found: dict[Trial, list[Row]] = {}
+    for row in rows:
+        if row.trial.split == split:
+            found.setdefault(_setting(row.trial), []).append(row)
+    for setting, some in found.items():
+        if rates := best_rates(rows, setting):
+            found[setting] = [row for row in some if (row.trial.rate, row.trial.fine_tune_rate) == rates]
+    return {setting: some for setting, some in found.items() if some}
 
 
 def _searched(
@@ -465,25 +502,12 @@ def _run(trials: Sequence[Trial], data_dir: str | None, file: Path, jobs: int) -
 
 
 _SIZES = ("network", "width", "size", "epochs", "batch", "dataset")
-_RECIPE = ("first_epochs", "optimizer", "schedule", "decay", "clip", "transfer", "norms", "gradient")
-
-
-def _chosen(rows: Sequence[Row], setting: Trial, split: str) -> list[Row]:
-    """A setting's rows of a split, at the rates that the validation split chose."""
-    rates = best_rates(rows, setting)
-    return [
-        row
-        for row in rows
-        if row.trial.split == split
-        and _setting(row.trial) == setting
-        and (row.trial.rate, row.trial.fine_tune_rate) == rates
-    ]
 
 
 def _named(setting: Trial) -> str:
     """The method and what of its recipe is not the default."""
     default = Trial("", 0, "", 0.0, 0.0)
-    other = [name for name in _RECIPE if getattr(setting, name) != getattr(default, name)]
+    other = [name for name in RECIPE if name not in _SIZES and getattr(setting, name) != getattr(default, name)]
     return ", ".join(
         [
             METHODS[setting.method].title,
@@ -494,12 +518,13 @@ def _named(setting: Trial) -> str:
 
 def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str) -> str:
     """All settings of those sizes; differences to the binary step are of the same seeds."""
-    settings = {_setting(r.trial): None for r in rows if all(getattr(r.trial, n) == getattr(sizes, n) for n in _SIZES)}
-    baseline = {r.trial.seed: r.accuracy for r in _chosen(rows, dataclasses.replace(sizes, method="baseline"), split)}
+    by_setting = tested(rows, split)
+    settings = [t for t in by_setting if all(getattr(t, n) == getattr(sizes, n) for n in _SIZES)]
+    baseline = {r.trial.seed: r.accuracy for r in by_setting.get(dataclasses.replace(sizes, method="baseline"), ())}
     lines = [["", "seeds", "accuracy", "to binary step", "before fine-tuning", "weights", "rates", "minutes a run"]]
     for setting in sorted(settings, key=lambda s: list(METHODS).index(s.method)):
-        method, found = METHODS[setting.method], _chosen(rows, setting, split)
-        if not found or setting.method not in methods:
+        method, found = METHODS[setting.method], by_setting[setting]
+        if setting.method not in methods:
             continue
 
         def cell(values: Sequence[float], sign: str = "") -> str:
@@ -521,9 +546,17 @@ def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str
     return markdown(lines)
 
 
+def add_recipe(parser: argparse.ArgumentParser, names: Iterable[str] = RECIPE) -> None:
+    """An option for each of these fields of a trial."""
+    base = Trial("", 0, "", 0.0, 0.0)
+    for name in names:
+        default = getattr(base, name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=type(default), default=default, help=f"default {default}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    base = Trial("", 0, "", 0.0, 0.0)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description="Compares ways to train.")
     parser.add_argument("step", choices=("search", "test", "table"), help="choose rates, train with them, or show")
     parser.add_argument("--data-dir", help="the folder of the IDX files, or TFDS'")
@@ -532,17 +565,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for option, stage in (("--rates", "first"), ("--fine-tune-rates", "second")):
         parser.add_argument(option, nargs="+", type=float, default=_RATES, help=f"to search, of the {stage} stage")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time (default: the cores)")
-    parser.add_argument("--file", type=Path, default=_FILE, help="the rows (default: docs/accuracy.csv)")
+    parser.add_argument("--file", type=Path, default=ROWS, help="the rows (default: docs/accuracy.csv)")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="of the table")
-    for name in (*_SIZES, *_RECIPE):
-        default = getattr(base, name)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=type(default), default=default, help=f"default {default}"
-        )
+    add_recipe(parser)
     args = parser.parse_args(argv)
     if not 0 < args.first_epochs < args.epochs:
         parser.error(f"--first-epochs must be from 1 to --epochs - 1, not {args.first_epochs}")
-    recipe = {name: getattr(args, name) for name in (*_SIZES, *_RECIPE)}
+    recipe = {name: getattr(args, name) for name in RECIPE}
     settings = [Trial(method, 0, "", 0.0, 0.0, **recipe) for method in args.methods]
     rows = read_rows(args.file)
     if args.step == "table":

@@ -2,7 +2,7 @@
 
 from data.errors import DataError
 from data.images import AUGMENTATIONS, SCALING, scale
-from data.loading import Dataset, load
+from data.loading import Dataset, describe, load
 from data.pipeline import steps_per_epoch, test_batches, test_steps, train_batches
 from data.sharing import Share
 
@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Share",
+    "describe",
     "load",
     "scale",
     "steps_per_epoch",

@@ -20,7 +20,7 @@ from data.images import INPUT_RANGE, SCALING, fit_size, scale
 
 import tensorflow_datasets as tfds  # isort: skip
 
-__all__ = ["Dataset", "load"]
+__all__ = ["Dataset", "describe", "load"]
 
 _CACHE_BYTES = 2**31
 
@@ -90,17 +90,7 @@ def load(
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     builder = _builder(name, None if data_dir is None else Path(data_dir))
-    info = builder.info
-    features = dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
-    image, label = features.get("image"), features.get("label")
-    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        raise DataError(
-            "name",
-            f"{name} is not an image-classification data set: it needs the features 'image' and 'label' "
-            f"(a class), but has {', '.join(features) or info.features}.",
-        )
-    if np.dtype(image.np_dtype) != np.uint8 or image.shape[-1] is None:
-        raise DataError("name", f"{name}: images must be uint8 with a known number of channels, not {image}.")
+    image, label = _features(name, builder.info)
     if image_size is None and None in image.shape:
         raise DataError("image_size", f"{name} has images of several sizes: give one (height, width).")
     _prepare(name, builder)
@@ -134,6 +124,30 @@ def load(
         test_pixels=pixels(test_split),
         train_files=files(train_split) if None in image.shape or not small(train_split) else None,
     )
+
+
+def describe(name: str) -> tuple[tuple[str, ...], tuple[int | None, int | None, int]]:
+    """The class names of a data set and the (height, width, channels) of its images; needs none of the images.
+
+    Raises:
+        DataError: there is no such data set, or it is not for image classification.
+    """
+    image, label = _features(name, _builder(name, None).info)
+    return tuple(label.names), tuple(image.shape)
+
+
+def _features(name: str, info: tfds.core.DatasetInfo) -> tuple[tfds.features.Image, tfds.features.ClassLabel]:
+    features = dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
+    image, label = features.get("image"), features.get("label")
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise DataError(
+            "name",
+            f"{name} is not an image-classification data set: it needs the features 'image' and 'label' "
+            f"(a class), but has {', '.join(features) or info.features}.",
+        )
+    if np.dtype(image.np_dtype) != np.uint8 or image.shape[-1] is None:
+        raise DataError("name", f"{name}: images must be uint8 with a known number of channels, not {image}.")
+    return image, label
 
 
 def _scale_image(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

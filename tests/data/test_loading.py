@@ -95,6 +95,15 @@ def test_not_image_classification_is_said_before_any_download() -> None:
 
 
 @pytest.mark.usefixtures("no_network")
+def test_a_set_is_described_without_its_images() -> None:
+    names, shape = data.describe("fashion_mnist")
+    assert (len(names), names[-1], shape) == (10, "Ankle boot", (28, 28, 1))
+    assert data.describe("digits")[1] == (8, 8, 1)
+    with pytest.raises(data.DataError, match="'image' and 'label'"):
+        data.describe("glue")
+
+
+@pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize(("name", "idx"), [("cifar10", False), ("fashion_mnist", True)])
 def test_no_network(tmp_path: Path, name: str, idx: bool) -> None:
     with pytest.raises(data.DataError, match=r"cannot be downloaded .*Name or service not known") as error:
