@@ -104,7 +104,6 @@ def test_several_rates_in_a_mean_are_said(file, capsys):
     assert "Rows of several rates in one mean, baseline at width 0.125: 0.01, 0; 0.03, 0." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("methods", [["float", "baseline"], ["baseline"], list(METHODS)])
 def test_labels_cover_neither_points_nor_each_other():
     figure = Figure(figsize=(6, 4))
     FigureCanvasAgg(figure)
@@ -120,6 +119,7 @@ def test_labels_cover_neither_points_nor_each_other():
         assert not box.contains(*axes.transData.transform(xy))
 
 
+@pytest.mark.parametrize("methods", [["float", "baseline"], ["baseline"], list(METHODS)])
 def test_points_may_lie_on_each_other(methods, tmp_path):
     """Labels find a place, or the least bad one; a legend of any number of methods."""
     points = [
