@@ -38,10 +38,10 @@ __all__ = [
     "add_recipe",
     "best_rates",
     "build",
+    "by_setting",
     "main",
     "mean_and_error",
     "read_rows",
-    "tested",
     "train",
 ]
 
@@ -445,7 +445,7 @@ def best_rates(rows: Iterable[Row], setting: Trial) -> tuple[float, float] | Non
     return max(found, key=lambda rates: float(np.mean(found[rates]))) if found else None
 
 
-def tested(rows: Sequence[Row], split: str = "test") -> dict[Trial, list[Row]]:
+def by_setting(rows: Sequence[Row], split: str = "test") -> dict[Trial, list[Row]]:
     """The rows of a split by their setting, a trial without seed, split and rates.
 
     Of a setting whose rates were searched, those at the rates that the validation split chose.
@@ -518,12 +518,12 @@ def _named(setting: Trial) -> str:
 
 def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str) -> str:
     """All settings of those sizes; differences to the binary step are of the same seeds."""
-    by_setting = tested(rows, split)
-    settings = [t for t in by_setting if all(getattr(t, n) == getattr(sizes, n) for n in _SIZES)]
-    baseline = {r.trial.seed: r.accuracy for r in by_setting.get(dataclasses.replace(sizes, method="baseline"), ())}
+    found_by = by_setting(rows, split)
+    settings = [t for t in found_by if all(getattr(t, n) == getattr(sizes, n) for n in _SIZES)]
+    baseline = {r.trial.seed: r.accuracy for r in found_by.get(dataclasses.replace(sizes, method="baseline"), ())}
     lines = [["", "seeds", "accuracy", "to binary step", "before fine-tuning", "weights", "rates", "minutes a run"]]
     for setting in sorted(settings, key=lambda s: list(METHODS).index(s.method)):
-        method, found = METHODS[setting.method], by_setting[setting]
+        method, found = METHODS[setting.method], found_by[setting]
         if setting.method not in methods:
             continue
 

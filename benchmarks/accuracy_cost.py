@@ -39,7 +39,18 @@ from matplotlib.transforms import Bbox
 import data
 from bduo_tf import decouple, to_lce_graph
 from bduo_tf._keras import keras
-from benchmarks.accuracy import METHODS, RECIPE, ROWS, Row, Trial, add_recipe, build, mean_and_error, read_rows, tested
+from benchmarks.accuracy import (
+    METHODS,
+    RECIPE,
+    ROWS,
+    Row,
+    Trial,
+    add_recipe,
+    build,
+    by_setting,
+    mean_and_error,
+    read_rows,
+)
 from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import markdown
 from convert.inspection import cost, expected_operators, operators
@@ -101,7 +112,7 @@ def chosen(
             options["widths"] = f"{setting.width:g}"
         return [f"--{name} {value}" for name, value in options.items()]
 
-    found = tested(rows)
+    found = by_setting(list(rows))
     fitting = [setting for setting in found if not differences(setting)]
     if not fitting:
         asked = [f"{name} {', '.join(map(str, v))}" for name, v in (("methods", methods), ("widths", widths)) if v]
