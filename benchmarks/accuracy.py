@@ -92,20 +92,18 @@ def _coupled(
     return network(shape, classes, form="coupled", levels=levels, widths=widths, **options)
 
 
-def _decoupled(*arguments: Any) -> Any:
+def _decoupled(*arguments: Any, **options: Any) -> Any:
     """The decoupled network, as it is before any training."""
     from bduo_tf import decouple
 
-    return decouple(_coupled(*arguments))
+    return decouple(_coupled(*arguments, **options))
 
 
 def _replacing(**quantizers: Any) -> Callable[..., Any]:
     """The binary baseline with other options in the layers that have quantizers."""
 
-    def build(*arguments: Any) -> Any:
-        import larq as lq
-
-        from bduo_tf._keras import keras
+    def build(*arguments: Any, **options: Any) -> Any:
+        from bduo_tf._keras import keras, lq
 
         def replaced(layer: Any) -> Any:
             config = layer.get_config()
@@ -113,7 +111,7 @@ def _replacing(**quantizers: Any) -> Callable[..., Any]:
                 config |= {name: value() if callable(value) else value for name, value in quantizers.items()}
             return type(layer).from_config(config)
 
-        return keras.models.clone_model(_network(*arguments, form="baseline"), clone_function=replaced)
+        return keras.models.clone_model(_network(*arguments, form="baseline", **options), clone_function=replaced)
 
     return build
 
@@ -126,7 +124,7 @@ def _signs(activation: str) -> Callable[..., Any]:
 
 
 def _dorefa(mode: str) -> Any:
-    import larq as lq
+    from bduo_tf._keras import lq
 
     return lq.quantizers.DoReFa(k_bit=1, mode=mode)
 
@@ -296,9 +294,7 @@ def _from_step(schedule: Any, start: int) -> Any:
 
 
 def _optimizer(trial: Trial, schedule: Any) -> Any:
-    import larq as lq
-
-    from bduo_tf._keras import keras
+    from bduo_tf._keras import keras, lq
 
     if trial.optimizer == "bop":
         # The settings of Larq's documentation; its optimizers are Keras' legacy ones.
@@ -310,9 +306,7 @@ def _optimizer(trial: Trial, schedule: Any) -> Any:
 
 
 def _clipped(model: Any, clip: float) -> Any:
-    import larq as lq
-
-    from bduo_tf._keras import keras
+    from bduo_tf._keras import keras, lq
 
     def constrained(layer: Any) -> Any:
         config = layer.get_config()
