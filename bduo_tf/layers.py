@@ -1,5 +1,6 @@
 """Keras layers of BinaryDuo: the threshold split that decoupling inserts, and what deployment puts in its place."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,39 @@ class _ByCopy(keras.layers.Layer):
         return {**super().get_config(), "levels": self.levels}
 
 
-def _side_by_side(copies: list[tf.Tensor]) -> tf.Tensor:
-    """Tensors of shape (..., channels) as one in which the copies of a channel are neighbours."""
-    if len(copies) == 1:
-        return copies[0]
-    # A transposition takes half the time of stacking along the last axis, or of a broadcast inner axis, whose
-    # length is only the number of copies.
-    rows = tf.stack([tf.reshape(copy, [-1]) for copy in copies])
-    shape = [tf.shape(copies[0])[i] if d is None else d for i, d in enumerate(copies[0].shape)]
-    return tf.reshape(tf.transpose(rows), [*shape[:-1], shape[-1] * len(copies)])
+# Of a number's bytes: an integer type of that size, and one of twice the size.
+_INTEGERS = {2: (tf.uint16, tf.uint32), 4: (tf.uint32, tf.uint64)}
+
+
+def _repeat(x: tf.Tensor, n: int, training: bool | None) -> tf.Tensor:
+    """Each element n times, side by side along the last axis: (..., channels) becomes (..., channels * n).
+
+    Two copies in training, the usual case and the one whose time counts, are two equal halves of an integer
+    twice as wide. That is twice as fast as tf.tile and four times as a transposition, and keeps every value as it
+    is, where a product with a matrix of zeros and ones would spread NaN and round on some devices. Elsewhere, as in
+    exported graphs, the operations stay those that every runtime has.
+    """
+    if n == 1:
+        return x
+    shape = [tf.shape(x)[i] if d is None else d for i, d in enumerate(x.shape)]
+
+    @tf.custom_gradient
+    def _call(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        if training is True and n == 2 and x.dtype.size in _INTEGERS:
+            half, whole = _INTEGERS[x.dtype.size]
+            both = tf.constant(2 ** (8 * x.dtype.size) + 1, whole)
+            copies = tf.bitcast(tf.cast(tf.bitcast(x, half), whole) * both, x.dtype)
+        else:
+            copies = tf.tile(tf.reshape(x, [-1, 1]), [1, n])
+
+        def grad(dy: tf.Tensor) -> tf.Tensor:
+            # A third of the time of tf.reduce_sum over so short an axis.
+            rows = tf.reshape(dy, [-1, n])
+            return tf.reshape(tf.add_n([rows[:, k] for k in range(n)]), shape)
+
+        return tf.reshape(copies, [*shape[:-1], shape[-1] * n]), grad
+
+    return _call(x)
 
 
 @keras.utils.register_keras_serializable("bduo_tf")
@@ -80,8 +105,9 @@ class ThresholdSplit(_ByCopy):
             initializer=lambda shape, dtype=None: tf.cast(tf.broadcast_to(shifts, shape), dtype),
         )
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return _side_by_side([inputs - theta for theta in tf.unstack(self.theta, axis=-1)])
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        # As a bias, whose gradient is the cheaper sum.
+        return tf.nn.bias_add(_repeat(inputs, self.levels, training), -tf.reshape(self.theta, [-1]))
 
 
 @keras.utils.register_keras_serializable("bduo_tf")
@@ -109,7 +135,11 @@ class ChannelAffine(_ByCopy):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         pairs = zip(tf.unstack(self.scale, axis=-1), tf.unstack(self.offset, axis=-1), strict=True)
-        return _side_by_side([inputs * scale + offset for scale, offset in pairs])
+        copies = [inputs * scale + offset for scale, offset in pairs]
+        if self.levels == 1:
+            return copies[0]
+        shape = [tf.shape(inputs)[i] if d is None else d for i, d in enumerate(inputs.shape)]
+        return tf.reshape(tf.stack(copies, axis=-1), [*shape[:-1], shape[-1] * self.levels])
 
 
 @keras.utils.register_keras_serializable("bduo_tf")
