@@ -76,6 +76,45 @@ def test_split_trains_the_thresholds_and_its_input():
     np.testing.assert_array_equal(dtheta, [[-6, -8], [-3, -4]])
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "XLA"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_split_in_training_is_the_same_function(levels, dtype, compiled):
+    split = ThresholdSplit(levels, dtype=dtype)
+    special = [np.nan, np.inf, -np.inf, -0.0, 0.25, 0.75]
+    x = tf.cast([special, [*range(-3, 3)]], dtype)
+    split(x)  # builds it
+
+    @tf.function(jit_compile=compiled)
+    def both(x, weight):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = split(x, training=True)
+        return y, *tape.gradient(y, [x, split.theta], weight)
+
+    weight = tf.cast(tf.reshape(tf.range(12 * levels), (2, -1)), dtype)
+    y, dx, dtheta = (tf.cast(one, tf.float64).numpy() for one in both(x, weight))
+    np.testing.assert_array_equal(y, tf.cast(split(x), tf.float64))
+    theta = tf.reshape(tf.cast(split.theta, tf.float64), [-1])
+    shifted = np.repeat(tf.cast(x, tf.float64), levels, axis=-1) - theta
+    np.testing.assert_allclose(y, shifted, atol={"float16": 2e-3, "bfloat16": 2e-2}.get(dtype, 1e-6))
+    weight = np.arange(12 * levels).reshape(2, 6, levels)
+    np.testing.assert_array_equal(dx, weight.sum(axis=-1))
+    np.testing.assert_array_equal(dtheta, -weight.sum(axis=0))
+
+
+def test_split_has_a_second_derivative():
+    split = ThresholdSplit(2)
+    x = tf.constant([[1.0, 2.0]])
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(split(x, training=True) ** 3)
+        dx = tape.gradient(y, x)
+    np.testing.assert_allclose(outer.gradient(dx, x), [[12, 24]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("levels", [1, 3])
 def test_affine(levels):
     rng = np.random.default_rng(0)
