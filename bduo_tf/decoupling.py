@@ -273,6 +273,11 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         return None
 
     def _narrow(self, layer: keras.layers.Layer, value: _Wide) -> _Wide:
+        if layer.compute_dtype not in ("float32", "float64"):
+            raise ValueError(
+                f"decouple: layer {layer.name!r} computes its coupled activation in {layer.compute_dtype}, in which a "
+                "shifted copy of a value near a threshold may be rounded to its other side. Build the model in float32."
+            )
         if value.copies is not None:
             raise ValueError(
                 f"decouple: layer {layer.name!r} applies a coupled activation to that of {value.source!r}. "

@@ -108,6 +108,13 @@ def test_nothing_stays_coupled_and_gradients_are_kept():
     assert [(s.name, s.levels, s.gradient) for s in steps] == [("q", 1, "steep"), ("b", 1, "approx_sign")]
 
 
+def test_half_precision_is_refused():
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(4, 3)(CoupledStep(2, name="act", dtype="mixed_bfloat16")(x))
+    with pytest.raises(ValueError, match=r"'act' computes its coupled activation in bfloat16.*float32"):
+        bduo_tf.decouple(keras.Model(x, y))
+
+
 def test_the_model_is_not_compiled_and_not_decoupled_twice():
     model = SHARED_AND_NESTED.model()
     model.compile("sgd", "mse")
