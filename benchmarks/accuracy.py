@@ -2,7 +2,8 @@
 
 python -m benchmarks.accuracy search --data-dir /usr/share/datasets/fashion-mnist  # rates, on a validation split
 python -m benchmarks.accuracy test --data-dir /usr/share/datasets/fashion-mnist    # the best ones, on the test images
-python -m benchmarks.accuracy table                                                # what there is so far
+python -m benchmarks.accuracy table --split validation                             # what the search found
+python -m benchmarks.accuracy table                                                # what the test found, so far
 
 Rows are kept in docs/accuracy.csv: a command that was stopped continues with the rows that are missing; to train some
 again, delete their rows. `--methods`, `--seeds` and the options of a recipe choose what is trained.
@@ -464,13 +465,23 @@ def _searched(
     ]
 
 
-def _tested(settings: Sequence[Trial], seeds: Sequence[int], rows: Sequence[Row]) -> list[Trial]:
+def _tested(
+    settings: Sequence[Trial],
+    seeds: Sequence[int],
+    rows: Sequence[Row],
+    given: tuple[float, float] | None,
+) -> list[Trial]:
+    """At the rates of the search, or at given ones."""
     trials = []
     for seed, setting in itertools.product(seeds, settings):
-        rates = best_rates(rows, setting)
+        rates = given or best_rates(rows, setting)
         if rates is None:
-            raise SystemExit(f"error: no rates were searched for {setting.method} with these sizes: run `search` first")
-        trials.append(dataclasses.replace(setting, seed=seed, split="test", rate=rates[0], fine_tune_rate=rates[1]))
+            raise SystemExit(
+                f"error: no rates were searched for {setting.method} with these sizes: run `search` first, or give "
+                "one with --rates (and one with --fine-tune-rates)"
+            )
+        fine = rates[1] if METHODS[setting.method].fine_tuned else 0.0
+        trials.append(dataclasses.replace(setting, seed=seed, split="test", rate=rates[0], fine_tune_rate=fine))
     return trials
 
 
@@ -542,11 +553,23 @@ def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str
 
 def add_recipe(parser: argparse.ArgumentParser, names: Iterable[str] = RECIPE) -> None:
     """An option for each of these fields of a trial."""
+    from bduo_tf import networks
+    from bduo_tf.quantizers import GRADIENTS
+
     base = Trial("", 0, "", 0.0, 0.0)
+    choices: dict[str, Iterable[Any]] = {
+        "network": networks.NETWORKS,
+        "optimizer": ("adam", "bop"),
+        "schedule": ("restart", "continued"),
+        "norms": (0, 1),
+        "gradient": GRADIENTS,
+    }
     for name in names:
         default = getattr(base, name)
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=type(default), default=default, help=f"default {default}")
+        parser.add_argument(
+            option, type=type(default), default=default, choices=choices.get(name), help=f"default {default}"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -557,7 +580,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 0 to search, 0 1 2 to test")
     for option, stage in (("--rates", "first"), ("--fine-tune-rates", "second")):
-        parser.add_argument(option, nargs="+", type=float, default=_RATES, help=f"to search, of the {stage} stage")
+        parser.add_argument(
+            option,
+            nargs="+",
+            type=float,
+            help=f"of the {stage} stage: to search (default {' '.join(map(str, _RATES))}), or one to test with",
+        )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time (default: the cores)")
     parser.add_argument("--file", type=Path, default=ROWS, help="the rows (default: docs/accuracy.csv)")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="of the table")
@@ -573,9 +601,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_table(rows, sizes, args.methods, args.split))
         return 0
     if args.step == "search":
-        trials = _searched(settings, args.seeds or [0], args.rates, args.fine_tune_rates)
+        trials = _searched(settings, args.seeds or [0], args.rates or _RATES, args.fine_tune_rates or _RATES)
     else:
-        trials = _tested(settings, args.seeds or [0, 1, 2], rows)
+        given = [*(args.rates or ()), *(args.fine_tune_rates or ())]
+        if given and (len(args.rates or ()) != 1 or len(args.fine_tune_rates or [0.0]) != 1):
+            parser.error("test takes one --rates and one --fine-tune-rates")
+        if len(given) == 1 and any(METHODS[m].fine_tuned for m in args.methods):
+            parser.error("methods with two stages need --fine-tune-rates too")
+        trials = _tested(settings, args.seeds or [0, 1, 2], rows, (given[0], given[-1]) if given else None)
     _run(trials, args.data_dir, args.file, args.jobs)
     return 0
 

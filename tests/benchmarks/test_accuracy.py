@@ -75,6 +75,25 @@ def test_rates_are_searched_first(tmp_path):
         accuracy.main(["test", "--methods", "duo", "--file", str(tmp_path / "none.csv")])
 
 
+def test_given_rates(monkeypatch, tmp_path):
+    trials = []
+    monkeypatch.setattr(accuracy, "_run", lambda some, *_: trials.extend(some))
+    command = ["test", "--methods", "duo", "baseline", "--seeds", "3", "--file", str(tmp_path / "none.csv")]
+    assert accuracy.main([*command, "--rates", "0.1", "--fine-tune-rates", "0.2"]) == 0
+    assert [(t.method, t.seed, t.split, t.rate, t.fine_tune_rate) for t in trials] == [
+        ("duo", 3, "test", 0.1, 0.2),
+        ("baseline", 3, "test", 0.1, 0.0),
+    ]
+    for wrong in (
+        ["--rates", "0.1"],
+        ["--rates", "0.1", "0.2", "--fine-tune-rates", "0.1"],
+        ["--fine-tune-rates", "1"],
+    ):
+        with pytest.raises(SystemExit):
+            accuracy.main([*command, *wrong])
+    assert len(trials) == 2
+
+
 def test_what_a_first_stage_depends_on():
     assert TRIAL.first == dataclasses.replace(TRIAL, fine_tune_rate=1.0, transfer=0.5).first
     for change in ({"seed": 1}, {"rate": 1.0}, {"schedule": "continued"}, {"split": "test"}, {"first_epochs": 5}):
