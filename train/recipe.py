@@ -18,8 +18,8 @@ class Recipe:
         fine_tune_epochs: after decoupling. One-stage schemes train for the sum of both.
         optimizer: "adam", or "sgd" with Nesterov momentum 0.9.
         learning_rate: at the start of the coupled (or only) stage.
-        fine_tune_learning_rate: at the start of fine-tuning. This rate decides whether BinaryDuo wins:
-            with Adam 1e-3 does, 1e-4 hardly moves binary weights.
+        fine_tune_learning_rate: at the start of fine-tuning. The defaults of both rates are the best for Adam
+            and binary weights in docs/results.md; a tenth of them costs a binary network points.
         drops: fractions of a stage after which the rate is multiplied by 0.1; empty means cosine decay to 0.
         fine_tune_drops: the same of the fine-tuning; None: those of the first stage.
         weight_decay: decoupled, of kernels only.
@@ -36,8 +36,8 @@ class Recipe:
     epochs: int = 60
     fine_tune_epochs: int = 40
     optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    fine_tune_learning_rate: float = 1e-3
+    learning_rate: float = 1e-2
+    fine_tune_learning_rate: float = 3e-3
     drops: tuple[float, ...] = ()
     fine_tune_drops: tuple[float, ...] | None = None
     weight_decay: float = 0.0
