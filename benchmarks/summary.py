@@ -20,6 +20,7 @@ _STAGES = {
     "coupled": "coupled",
     "decoupled": "decoupled, not fine-tuned",
     "fine_tuned": "decoupled, fine-tuned",
+    "scratch": "decoupled network from scratch",
     "baseline": "binary baseline",
     "float": "float",
 }

@@ -177,8 +177,8 @@ def _parser() -> argparse.ArgumentParser:
         "--scheme",
         choices=SCHEMES,
         default="duo",
-        help="duo: BinaryDuo; baseline: a binary network, float: a float network, each in one stage of as many "
-        "epochs (default: %(default)s)",
+        help="duo: BinaryDuo; scratch: its decoupled network without a coupled stage, baseline: a binary network, "
+        "float: a float network, each in one stage of as many epochs (default: %(default)s)",
     )
     add("--seed", type=_number(int, 0, 2**31), default=0, help="(default: %(default)s)")
     add(

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bduo_tf import networks
+from bduo_tf import decouple, networks
 from bduo_tf._keras import keras
 from data import Dataset
 from train.recipe import Recipe
@@ -11,7 +11,7 @@ from train.recipe import Recipe
 __all__ = ["NETWORKS", "SCHEMES", "Settings", "Stage"]
 
 NETWORKS = tuple(networks.NETWORKS)
-SCHEMES = ("duo", "baseline", "float")
+SCHEMES = ("duo", "scratch", "baseline", "float")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Settings:
         network: a key of `bduo_tf.networks.NETWORKS`.
         dataset: a name for `data.load`.
         data_dir: absolute, or None.
-        scheme: "duo" (coupled, decoupled, fine-tuned), or in one stage "baseline" (binary) or "float".
+        scheme: "duo" (coupled, decoupled, fine-tuned), or in one stage "scratch" (decoupled before any training),
+            "baseline" (binary) or "float".
         seed: of the weights, the order of the images and their augmentation.
         validation: fraction of the training images to evaluate on instead of the test images.
         recipe: the recipe with what the command line overrides.
@@ -69,7 +70,7 @@ class Settings:
         return {
             "input_shape": list(dataset.input_shape),
             "classes": len(dataset.class_names),
-            "form": "coupled" if self.scheme == "duo" else self.scheme,
+            "form": self.scheme if self.scheme in ("baseline", "float") else "coupled",
             "levels": r.levels,
             "width": r.width,
             "binary_weights": not r.float_weights,
@@ -80,7 +81,8 @@ class Settings:
         """The uncompiled network of the first stage."""
         arguments = self.network_arguments(dataset)
         shape = tuple(arguments.pop("input_shape"))
-        return networks.NETWORKS[self.network](shape, **arguments)
+        model = networks.NETWORKS[self.network](shape, **arguments)
+        return decouple(model) if self.scheme == "scratch" else model
 
     def options(self) -> dict[str, Any]:
         """The settings by the name of their command-line option, without the dashes, as JSON values."""

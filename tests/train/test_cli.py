@@ -131,7 +131,7 @@ def test_interrupted_by_hand(tmp_path, capsys, monkeypatch):
     assert "The same command continues" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("scheme", ["baseline", "float"])
+@pytest.mark.parametrize("scheme", ["scratch", "baseline", "float"])
 def test_one_stage_schemes(scheme, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(arguments(run, "--scheme", scheme, "--epochs", "1", "--fine-tune-epochs", "1")) == 0
