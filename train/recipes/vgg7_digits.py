@@ -2,9 +2,18 @@
 
     python -m train vgg7 --dataset digits --run runs/digits
 
-Seed 0 ends at 99.7 % test accuracy (360 images) after one and a half minutes on two cores.
+Seed 0 ends at 98.9 % to 99.7 % test accuracy (360 images), by the processor, after a minute or two on two cores. Higher
+rates end as high; these give the coupled stage less, and fine-tuning more to do.
 """
 
 from train.recipe import Recipe
 
-RECIPE = Recipe(batch_size=32, epochs=12, fine_tune_epochs=8, augmentation="none", width=0.5)
+RECIPE = Recipe(
+    batch_size=32,
+    epochs=12,
+    fine_tune_epochs=8,
+    learning_rate=1e-3,
+    fine_tune_learning_rate=1e-3,
+    augmentation="none",
+    width=0.5,
+)
