@@ -44,7 +44,7 @@ def test_options_of_the_comparison_are_its_own(capsys, tmp_path):
 def test_comparison(capsys, tmp_path):
     training = ["--dataset", "digits", "--image-size", "16", "--width", "0.125", "--epochs", "1"]
     command = ["--folder", str(tmp_path), "--seeds", "2", "--rounds", "2", "--samples", "360", "--", *training]
-    command += ["--fine-tune-epochs", "1"]
+    command += ["--fine-tune-epochs", "1", "--learning-rate", "1e-3", "--fine-tune-learning-rate", "1e-3"]
     assert residual_forms.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {cells[0]: cells[1:] for line in lines if (cells := re.split(r"\s{2,}", line.strip()))}

@@ -5,7 +5,7 @@ import pytest
 
 from bduo_tf.deployment import deploy
 from convert.tflite import convert_lce
-from convert.verification import _unexplained, interpreters, verify
+from convert.verification import _unexplained, interpreters, lce_interpreter, verify
 from tests.convert.models import decoupled
 
 
@@ -63,6 +63,31 @@ def test_another_models_file_fails_and_says_where(deployment):
     assert set(result.disagreements) == {
         int(i) for p in result.problems if p.startswith("image ") for i in [p.split()[1]]
     }
+
+
+@pytest.mark.parametrize(("nudge", "passes"), [(1e-6, True), (0.5, False)])
+def test_logits_as_close_as_rounding_may_change_places(nudge, passes):
+    model = decoupled()
+    classifier = model.get_layer("conv7")
+    kernel, *rest = classifier.get_weights()
+    kernel[..., 0] = kernel[..., 1] = np.abs(kernel).max()  # the two largest logits of every image, and equal
+    classifier.set_weights([kernel, *rest])
+    tied = deploy(model)
+
+    class Nudged:
+        def __init__(self, file):
+            self.running = lce_interpreter(file)
+
+        def predict(self, images):
+            values = np.array(self.running.predict(images))
+            if values.shape[-1] == 10:  # logits, not what is probed on the way
+                values[..., 1] += nudge
+            return values
+
+    result = verify(tied, convert_lce(tied.graph), batches(), interpreter=Nudged, min_agreement=0.0)
+    assert result.agreeing == 0
+    assert any("another arg max although no activation flipped" in p for p in result.problems) != passes
+    assert (result.problems == []) == passes
 
 
 def test_a_changed_threshold_is_traced_to_its_layer(deployment):

@@ -35,7 +35,8 @@ def end():
     os.kill(os.getpid(), signal.SIGKILL)
 
 def attempt(stage, batches, delay):
-    # A process of its own, which has TensorFlow imported but not started; killed so long after so many batches.
+    # A process of its own, which has TensorFlow imported but not started; killed so long after so many batches. Each is
+    # a call into TensorFlow of its own, or there would be one moment an epoch.
     if (child := os.fork()) > 0:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     left = batches
@@ -49,6 +50,7 @@ def attempt(stage, batches, delay):
                 threading.Timer(delay, end).start()
 
     stages.EpochRecord = Dies
+    stages._STEPS_PER_EXECUTION = 1
     os._exit(cli.main(arguments))
 
 moments = set()
