@@ -298,7 +298,7 @@ def _optimizer(trial: Trial, schedule: Any) -> Any:
     from bduo_tf._keras import keras, lq
 
     if trial.optimizer == "bop":
-        # The settings of Larq's documentation; its optimizers are Keras' legacy ones.
+        # Bop's defaults; Larq's optimizers are Keras' legacy ones.
         return lq.optimizers.CaseOptimizer(
             (lq.optimizers.Bop.is_binary_variable, lq.optimizers.Bop(threshold=1e-8, gamma=1e-4)),
             default_optimizer=keras.optimizers.legacy.Adam(schedule),
