@@ -256,7 +256,9 @@ class _Training:
         """The network of the first stage, as it starts."""
         return build(self._trial, self._dataset.input_shape, len(self._dataset.class_names))
 
-    def fit(self, model: Any, epochs: range, rate: float, seed: int, teacher: Any = None) -> float:
+    def fit(
+        self, model: Any, epochs: range, rate: float, seed: int, teacher: Any = None, transfer: float = 0.0
+    ) -> float:
         """Trains for the epochs of a stage; returns the accuracy in percent."""
         import data
         from bduo_tf._keras import keras
@@ -271,9 +273,9 @@ class _Training:
         compile_model(model, lambda: _optimizer(trial, schedule))
         batches = data.train_batches(dataset, trial.batch, seed=seed, epochs=len(epochs))
         test = data.test_batches(dataset, 256)
-        if teacher is not None:
+        if transfer:
             model.compile(model.optimizer, keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-            batches, test = _softened(batches, teacher, trial.transfer), _softened(test, teacher, 0.0)
+            batches, test = _softened(batches, teacher, transfer), _softened(test, teacher, 0.0)
         model.fit(batches, epochs=len(epochs), steps_per_epoch=self._steps, verbose=0)
         if trial.norms:
             _estimate_norms(model, data.train_batches(dataset, 256, seed=seed, epochs=1))
@@ -380,14 +382,8 @@ def train(trials: Sequence[Trial], data_dir: str | None) -> list[Row]:
             tuned = decouple(model) if method.decoupled else keras.models.clone_model(model)
             if not method.decoupled:
                 tuned.set_weights(model.get_weights())
-            training = _Training(trial, data_dir)
-            accuracy = training.fit(
-                tuned,
-                range(epochs, trial.epochs),
-                trial.fine_tune_rate,
-                trial.seed + 1000,
-                model if trial.transfer else None,
-            )
+            stage = range(epochs, trial.epochs)
+            accuracy = training.fit(tuned, stage, trial.fine_tune_rate, trial.seed + 1000, model, trial.transfer)
         parameters = sum(int(np.prod(w.shape)) for w in tuned.weights if "kernel" in w.name)
         seconds = first_seconds + time.perf_counter() - start
         rows.append(Row(trial, round(accuracy, 2), round(first_accuracy, 2), parameters, round(seconds, 1)))
