@@ -13,7 +13,6 @@ import argparse
 import csv
 import dataclasses
 import functools
-import importlib
 import itertools
 import logging
 import math
@@ -86,9 +85,7 @@ def _coupled(
     """A coupled network whose decoupled one weighs what the baseline of that width weighs, or a little less."""
     from bduo_tf import networks
 
-    module = importlib.import_module(f"bduo_tf.networks.{name.removesuffix('_block')}")
-    baseline = [max(1, round(w * width)) for w in module.BASELINE_WIDTHS]
-    network = networks.NETWORKS[name]
+    network, baseline = networks.NETWORKS[name], networks.paper_widths(name, "baseline", width)
     widths = networks.duo_widths(network, baseline, levels=levels, input_shape=shape, classes=classes)
     return network(shape, classes, form="coupled", levels=levels, widths=widths, **options)
 
@@ -138,6 +135,7 @@ METHODS = {
     "baseline": Method("binary step", _form("baseline")),
     "restarted": Method("binary step, restarted as BinaryDuo is", _form("baseline"), fine_tuned=True),
     "scratch": Method("BinaryDuo's decoupled network from scratch", _decoupled),
+    "scratch3": Method("the same, decoupled from triples", functools.partial(_decoupled, levels=3)),
     "coupled": Method("coupled alone (half the weights, ternary)", _coupled),
     "duo_xnor": Method(
         "BinaryDuo, a scale a channel", functools.partial(_coupled, per_channel=True), fine_tuned=True, decoupled=True
@@ -189,6 +187,8 @@ class Trial:
         transfer: how much of a label, in fine-tuning, is what the network of the first stage says.
         norms: 1: batch normalization's statistics are taken over all training images after each stage.
         gradient: the activations' backward pass, a key of `bduo_tf.quantizers.GRADIENTS`.
+        bop_threshold: of Bop, what the mean of a weight's gradients must exceed to flip it.
+        bop_gamma: of Bop, the part that the newest gradient has in that mean.
     """
 
     method: str
@@ -210,6 +210,8 @@ class Trial:
     transfer: float = 0.0
     norms: int = 0
     gradient: str = "relu1"
+    bop_threshold: float = 1e-8
+    bop_gamma: float = 1e-4
 
     @property
     def first(self) -> "Trial":
@@ -270,11 +272,11 @@ class _Training:
             schedule = _from_step(
                 keras.optimizers.schedules.CosineDecay(rate, self._steps * trial.epochs), self._steps * epochs.start
             )
-        compile_model(model, lambda: _optimizer(trial, schedule))
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True) if transfer else None
+        compile_model(model, lambda: _optimizer(trial, schedule), loss=loss)
         batches = data.train_batches(dataset, trial.batch, seed=seed, epochs=len(epochs))
         test = data.test_batches(dataset, 256)
         if transfer:
-            model.compile(model.optimizer, keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
             batches, test = _softened(batches, teacher, transfer), _softened(test, teacher, 0.0)
         model.fit(batches, epochs=len(epochs), steps_per_epoch=self._steps, verbose=0)
         if trial.norms:
@@ -300,9 +302,12 @@ def _optimizer(trial: Trial, schedule: Any) -> Any:
     from bduo_tf._keras import keras, lq
 
     if trial.optimizer == "bop":
-        # Bop's defaults; Larq's optimizers are Keras' legacy ones.
+        # Larq's optimizers are Keras' legacy ones.
         return lq.optimizers.CaseOptimizer(
-            (lq.optimizers.Bop.is_binary_variable, lq.optimizers.Bop(threshold=1e-8, gamma=1e-4)),
+            (
+                lq.optimizers.Bop.is_binary_variable,
+                lq.optimizers.Bop(threshold=trial.bop_threshold, gamma=trial.bop_gamma),
+            ),
             default_optimizer=keras.optimizers.legacy.Adam(schedule),
         )
     return keras.optimizers.Adam(schedule, weight_decay=trial.decay or None)

@@ -8,7 +8,6 @@ untrained: nothing here depends on them.
 """
 
 import argparse
-import importlib
 import sys
 import tempfile
 import time
@@ -24,15 +23,6 @@ from convert.tflite import convert_float32, convert_lce
 
 __all__ = ["forms", "main"]
 
-# The names in bduo_tf.networks are those of the functions.
-vgg7, alexnet, resnet18 = (importlib.import_module(f"bduo_tf.networks.{n}") for n in ("vgg7", "alexnet", "resnet18"))
-_BASELINES = {
-    "vgg7": vgg7.BASELINE_WIDTHS,
-    "alexnet": alexnet.BASELINE_WIDTHS,
-    "resnet18": resnet18.BASELINE_WIDTHS,
-    "resnet18_block": resnet18.BASELINE_WIDTHS,
-}
-
 
 def forms(network: str, widths: bool = False) -> dict[str, keras.Model]:
     """The forms of a network by name; with `widths`, decoupled networks of `duo_widths` instead."""
@@ -40,7 +30,7 @@ def forms(network: str, widths: bool = False) -> dict[str, keras.Model]:
     if widths:
         models = {}
         for multiple in (1, 32):
-            chosen = networks.duo_widths(build, _BASELINES[network], multiple_of=multiple)
+            chosen = networks.duo_widths(build, networks.paper_widths(network, "baseline"), multiple_of=multiple)
             name = f"multiple of {multiple}: {', '.join(map(str, chosen))}"
             models[name] = decouple(build(form="coupled", widths=chosen))
         return models
@@ -70,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.networks", description="Weights, MACs, file size and latency of the networks."
     )
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(_BASELINES)} (default: all)")
+    parser.add_argument(
+        "networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(networks.NETWORKS)} (default: all)"
+    )
     parser.add_argument(
         "--widths", action="store_true", help="decoupled networks of duo_widths, multiples of 1 and 32, instead"
     )
@@ -78,12 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
-    if unknown := set(args.networks) - set(_BASELINES):
-        parser.error(f"unknown network {', '.join(unknown)}; known: {', '.join(_BASELINES)}")
+    if unknown := set(args.networks) - set(networks.NETWORKS):
+        parser.error(f"unknown network {', '.join(unknown)}; known: {', '.join(networks.NETWORKS)}")
 
     macs_heads = ["1-bit MACs", "2-bit MACs", "32-bit MACs"]
     rows = [["network", "form", "weights", *macs_heads, "file, bytes", "ms", "ratio", "LCE, ms"]]
-    for network in args.networks or _BASELINES:
+    for network in args.networks or networks.NETWORKS:
         with tempfile.TemporaryDirectory() as folder:
             models = forms(network, args.widths)
             found = {name: _row(name, model, Path(folder)) for name, model in models.items()}

@@ -9,7 +9,6 @@ process; ratios are of neighbouring turns. Prints a table in Markdown.
 """
 
 import argparse
-import importlib
 import logging
 import sys
 import time
@@ -31,10 +30,6 @@ from train.stages import be_deterministic, compile_model, optimizer
 
 __all__ = ["Entry", "main", "measure", "rows"]
 
-# The names in bduo_tf.networks are those of the functions.
-_MODULES = {
-    name: importlib.import_module(f"bduo_tf.networks.{name.removesuffix('_block')}") for name in networks.NETWORKS
-}
 _CHANNELS, _CLASSES = 3, 10
 _AUGMENTATIONS = ("none", "flip", "crop_flip")
 _FLOAT_COUPLED = "float, in coupled widths"
@@ -84,12 +79,6 @@ class _Bench:
     def shape(self) -> tuple[int, int, int]:
         return self.size, self.size, _CHANNELS
 
-    def widths(self, form: str) -> list[int]:
-        """Of the coupled or the baseline form, times `width` as the networks multiply."""
-        module = _MODULES[self.network]
-        widths = module.COUPLED_WIDTHS if form == "coupled" else module.BASELINE_WIDTHS
-        return [max(1, int(w * self.width + 0.5)) for w in widths]
-
     def model(self, form: str, widths: Sequence[int]) -> keras.Model:
         """`form` as of the networks, or "decoupled"."""
         coupled = "coupled" if form == "decoupled" else form
@@ -117,7 +106,7 @@ class _Bench:
 
 
 def _forms(bench: _Bench) -> list[Entry]:
-    coupled, baseline = bench.widths("coupled"), bench.widths("baseline")
+    coupled, baseline = (networks.paper_widths(bench.network, form, bench.width) for form in ("coupled", "baseline"))
 
     def entry(name: str, form: str, widths: Sequence[int], *against: Any) -> Entry:
         return Entry(name, bench.training(bench.model(form, widths)), *against)
@@ -134,10 +123,8 @@ def _forms(bench: _Bench) -> list[Entry]:
 def _settings(bench: _Bench) -> list[Entry]:
     """Each form that is trained in two stages, with one setting changed, against itself as it is by default."""
     build = networks.NETWORKS[bench.network]
-    coupled = bench.widths("coupled")
-    fours = networks.duo_widths(
-        build, bench.widths("baseline"), multiple_of=4, input_shape=bench.shape, classes=_CLASSES
-    )
+    coupled, baseline = (networks.paper_widths(bench.network, form, bench.width) for form in ("coupled", "baseline"))
+    fours = networks.duo_widths(build, baseline, multiple_of=4, input_shape=bench.shape, classes=_CLASSES)
     entries = []
     for form in ("coupled", "decoupled"):
         run = bench.training(bench.model(form, coupled), steps_per_execution=1)

@@ -82,15 +82,16 @@ def compile_model(
     model: keras.Model,
     make_optimizer: Callable[[], keras.optimizers.Optimizer | str],
     distribution: Distribution = ALONE,
+    loss: keras.losses.Loss | None = None,
 ) -> None:
-    """Compile for images and their labels; what decays by the optimizer's weight decay are the kernels."""
+    """Compile for images and their labels, or for another loss; of the weights only kernels decay."""
     with distribution.scope():
         optimizer = make_optimizer()
         if isinstance(optimizer, keras.optimizers.Optimizer):
             # Decay would pull the thresholds together and the norms' scales to zero.
             spared = [v for v in model.trainable_variables if "kernel" not in v.name]
             optimizer.exclude_from_weight_decay(var_list=spared)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=_STEPS_PER_EXECUTION)
 
 

@@ -4,12 +4,12 @@ import functools
 from collections.abc import Callable
 
 from bduo_tf._keras import keras
-from bduo_tf.networks._widths import duo_widths
+from bduo_tf.networks._widths import duo_widths, paper_widths
 from bduo_tf.networks.alexnet import alexnet
 from bduo_tf.networks.resnet18 import resnet18
 from bduo_tf.networks.vgg7 import vgg7
 
-__all__ = ["NETWORKS", "alexnet", "duo_widths", "resnet18", "vgg7"]
+__all__ = ["NETWORKS", "alexnet", "duo_widths", "paper_widths", "resnet18", "vgg7"]
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "alexnet": alexnet,

@@ -1,6 +1,5 @@
 """What the networks share: one definition serves the coupled, the baseline and the float form."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -26,16 +25,6 @@ def choose_stem(network: str, input_shape: Sequence[int | None], stem: Stem | No
             f"the stem {chosen!r}, not {input_shape}."
         )
     return chosen
-
-
-def scale_widths(network: str, widths: Sequence[int], count: int, multiplier: float) -> list[int]:
-    """`widths` times `multiplier`, halves rounded up, at least 1."""
-    if len(widths) != count or any(w < 1 for w in widths):
-        raise ValueError(f"{network}: widths must be {count} positive integers, not {list(widths)}.")
-    if not multiplier > 0:
-        raise ValueError(f"{network}: width must be positive, not {multiplier}.")
-    # round() goes to the even neighbour: 22.5 would become 22, narrower than the width asked for.
-    return [max(1, math.floor(w * multiplier + 0.5)) for w in widths]
 
 
 @dataclass(frozen=True)

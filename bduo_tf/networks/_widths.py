@@ -1,4 +1,4 @@
-"""How wide a coupled network must be for its decoupled one to weigh what the baseline weighs."""
+"""How wide the networks are: the paper's widths, and those of a coupled network that is to weigh what another does."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,9 +6,54 @@ from typing import Any
 
 from bduo_tf import _graph
 from bduo_tf._keras import keras
+from bduo_tf.networks._blocks import Form
 from bduo_tf.quantizers import step_of
 
-__all__ = ["decoupled_weights", "duo_widths"]
+__all__ = ["choose_widths", "decoupled_weights", "duo_widths", "paper_widths"]
+
+_BASELINE = {
+    "alexnet": (96, 256, 384, 384, 256, 4096, 4096),
+    "resnet18": (64, 128, 256, 512, 512),
+    "resnet18_block": (64, 128, 256, 512, 512),
+    "vgg7": (64, 64, 128, 128, 512, 512),
+}
+_COUPLED = {
+    "alexnet": (88, 192, 256, 256, 192, 2400, 4096),
+    "resnet18": (64, 90, 180, 360, 512),
+    "resnet18_block": (64, 90, 180, 360, 512),
+    "vgg7": (45, 45, 90, 90, 336, 512),
+}
+
+
+def paper_widths(network: str, form: Form = "coupled", width: float = 1.0) -> tuple[int, ...]:
+    """The channels of a network's layers, as its `widths`.
+
+    Args:
+        network: a key of `NETWORKS`.
+        form: "coupled", or "baseline" or "float", which are as wide as each other.
+        width: multiplies each; halves are rounded up, and none is below 1.
+
+    Raises:
+        ValueError: width is not positive, or there is no such network.
+
+    Reference:
+        Kim et al., "BinaryDuo", ICLR 2020, and the authors' code; AlexNet's baseline is the usual single tower.
+    """
+    if network not in _COUPLED:
+        raise ValueError(f"paper_widths: unknown network {network!r}; known: {', '.join(_COUPLED)}.")
+    return choose_widths(network, form, None, width)
+
+
+def choose_widths(network: str, form: Form, widths: Sequence[int] | None, multiplier: float) -> tuple[int, ...]:
+    """`widths`, or the paper's, times `multiplier`."""
+    paper = (_COUPLED if form == "coupled" else _BASELINE)[network]
+    widths = widths or paper
+    if len(widths) != len(paper) or any(w < 1 for w in widths):
+        raise ValueError(f"{network}: widths must be {len(paper)} positive integers, not {list(widths)}.")
+    if not multiplier > 0:
+        raise ValueError(f"{network}: width must be positive, not {multiplier}.")
+    # round() goes to the even neighbour: 22.5 would become 22, narrower than the width asked for.
+    return tuple(max(1, math.floor(w * multiplier + 0.5)) for w in widths)
 
 
 def decoupled_weights(model: keras.Model) -> int:

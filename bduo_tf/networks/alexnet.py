@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 from bduo_tf._keras import keras
-from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem, scale_widths
+from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem
+from bduo_tf.networks._widths import choose_widths
 
-__all__ = ["BASELINE_WIDTHS", "COUPLED_WIDTHS", "alexnet"]
-
-BASELINE_WIDTHS = (96, 256, 384, 384, 256, 4096, 4096)
-COUPLED_WIDTHS = (88, 192, 256, 256, 192, 2400, 4096)
+__all__ = ["alexnet"]
 
 
 def alexnet(
@@ -57,7 +55,7 @@ def alexnet(
     """
     stem = choose_stem("alexnet", input_shape, stem, {"imagenet": 64, "small": 15})
     style = Style("alexnet", form, levels, binary_weights, per_channel, gradient)
-    widths = scale_widths("alexnet", widths or (COUPLED_WIDTHS if form == "coupled" else BASELINE_WIDTHS), 7, width)
+    widths = choose_widths("alexnet", form, widths, width)
 
     image = x = keras.Input(input_shape, name="image")
     if stem == "imagenet":

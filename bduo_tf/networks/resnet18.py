@@ -5,12 +5,10 @@ from typing import Any, Literal, get_args
 
 from bduo_tf._keras import keras
 from bduo_tf.layers import ChannelPad
-from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem, scale_widths
+from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem
+from bduo_tf.networks._widths import choose_widths
 
-__all__ = ["BASELINE_WIDTHS", "COUPLED_WIDTHS", "Shortcut", "resnet18"]
-
-BASELINE_WIDTHS = (64, 128, 256, 512, 512)
-COUPLED_WIDTHS = (64, 90, 180, 360, 512)
+__all__ = ["Shortcut", "resnet18"]
 
 Shortcut = Literal["conv", "block"]
 
@@ -66,7 +64,7 @@ def resnet18(
         raise ValueError(f"resnet18: unknown shortcut {shortcut!r}; known: {', '.join(get_args(Shortcut))}.")
     stem = choose_stem("resnet18", input_shape, stem, {"imagenet": 32, "small": 8})
     style = Style("resnet18", form, levels, binary_weights, per_channel, gradient)
-    widths = scale_widths("resnet18", widths or (COUPLED_WIDTHS if form == "coupled" else BASELINE_WIDTHS), 5, width)
+    widths = choose_widths("resnet18", form, widths, width)
     if widths[4] < widths[3]:
         raise ValueError(f"resnet18: the last of the widths must be at least the one before it, not {list(widths)}.")
 

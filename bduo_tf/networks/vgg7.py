@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 from bduo_tf._keras import keras
-from bduo_tf.networks._blocks import Form, Style, scale_widths
+from bduo_tf.networks._blocks import Form, Style
+from bduo_tf.networks._widths import choose_widths
 
-__all__ = ["BASELINE_WIDTHS", "COUPLED_WIDTHS", "vgg7"]
-
-BASELINE_WIDTHS = (64, 64, 128, 128, 512, 512)
-COUPLED_WIDTHS = (45, 45, 90, 90, 336, 512)
+__all__ = ["vgg7"]
 
 
 def vgg7(
@@ -55,7 +53,7 @@ def vgg7(
     if len(input_shape) != 3 or any(d is None for d in input_shape) or min(input_shape[:2]) < 8:
         raise ValueError(f"vgg7: input_shape must be (height, width, channels) from 8x8 on, not {input_shape}.")
     style = Style("vgg7", form, levels, binary_weights, per_channel, gradient)
-    widths = scale_widths("vgg7", widths or (COUPLED_WIDTHS if form == "coupled" else BASELINE_WIDTHS), 6, width)
+    widths = choose_widths("vgg7", form, widths, width)
 
     image = x = keras.Input(input_shape, name="image")
     x = style.float_conv(x, widths[0], 3, name="conv1")

@@ -1,9 +1,9 @@
-"""duo_widths: the paper's VGG-7, and never heavier than the baseline."""
+"""The networks' widths; duo_widths: the paper's VGG-7, and never heavier than the baseline."""
 
 import pytest
 
 import bduo_tf
-from bduo_tf.networks import alexnet, duo_widths, resnet18, vgg7
+from bduo_tf.networks import NETWORKS, alexnet, duo_widths, paper_widths, resnet18, vgg7
 from bduo_tf.networks._widths import decoupled_weights
 
 SMALL = {"input_shape": (32, 32, 1), "classes": 10}
@@ -13,8 +13,25 @@ def kernel_weights(model):
     return sum(layer.kernel.shape.num_elements() for layer in model.layers if hasattr(layer, "kernel"))
 
 
+@pytest.mark.parametrize("form", ["coupled", "baseline", "float"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_paper_widths_are_those_of_the_networks(name, form):
+    def build(**options):
+        return NETWORKS[name](form=form, **SMALL, **options)
+
+    eighth = paper_widths(name, form, 0.125)
+    assert build(width=0.125).count_params() == build(widths=eighth).count_params()
+    assert [w / 8 for w in paper_widths(name, form)] == pytest.approx(eighth, abs=0.5)
+
+
+def test_unknown_networks_have_no_widths():
+    with pytest.raises(ValueError, match="unknown network 'vgg8'; known: alexnet"):
+        paper_widths("vgg8")
+
+
 def test_the_papers_vgg7():
-    widths = duo_widths(vgg7, (64, 64, 128, 128, 512, 512), input_shape=(32, 32, 3))
+    assert paper_widths("vgg7") == (45, 45, 90, 90, 336, 512)
+    widths = duo_widths(vgg7, paper_widths("vgg7", "baseline"), input_shape=(32, 32, 3))
     assert widths == (45, 45, 90, 90, 336, 512)
 
 

@@ -185,3 +185,11 @@ def test_search_test_and_table(tmp_path, capsys, monkeypatch):
     assert accuracy.main(["table", *sizes]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[1] for line in lines[2:]] == ["2", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [{"transfer": 0.5}, {"optimizer": "bop", "bop_threshold": 1e-6, "bop_gamma": 1e-3}])
+def test_other_recipes_learn(recipe):
+    sizes = {"dataset": "digits", "size": 16, "width": 0.125, "epochs": 4, "first_epochs": 2, "batch": 32}
+    [row] = accuracy.train([Trial("duo", 0, "test", 1e-2, 3e-3, **sizes, **recipe)], None)
+    assert min(row.first_accuracy, row.accuracy) > 50
