@@ -42,6 +42,7 @@ __all__ = [
     "main",
     "mean_and_error",
     "read_rows",
+    "recipe_of",
     "train",
 ]
 
@@ -507,12 +508,17 @@ def _run(trials: Sequence[Trial], data_dir: str | None, file: Path, jobs: int) -
                 )
 
 
+def _first_epochs(epochs: int) -> int:
+    """Of so many in all, those before the second stage by default."""
+    return round(0.6 * epochs)
+
+
 _SIZES = ("network", "width", "size", "epochs", "batch", "dataset")
 
 
 def _named(setting: Trial) -> str:
     """The method and what of its recipe is not the default."""
-    default = Trial("", 0, "", 0.0, 0.0)
+    default = Trial("", 0, "", 0.0, 0.0, epochs=setting.epochs, first_epochs=_first_epochs(setting.epochs))
     other = [name for name in RECIPE if name not in _SIZES and getattr(setting, name) != getattr(default, name)]
     return ", ".join(
         [
@@ -568,9 +574,18 @@ def add_recipe(parser: argparse.ArgumentParser, names: Iterable[str] = RECIPE) -
     for name in names:
         default = getattr(base, name)
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            option, type=type(default), default=default, choices=choices.get(name), help=f"default {default}"
-        )
+        kind, shown = type(default), str(default)
+        if name == "first_epochs":
+            default, shown = None, "60 %% of --epochs"
+        parser.add_argument(option, type=kind, default=default, choices=choices.get(name), help=f"default {shown}")
+
+
+def recipe_of(args: argparse.Namespace, names: Iterable[str] = RECIPE) -> dict[str, Any]:
+    """What the options of `add_recipe` say."""
+    recipe = {name: getattr(args, name) for name in names}
+    if recipe["first_epochs"] is None:
+        recipe["first_epochs"] = _first_epochs(args.epochs)
+    return recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -592,13 +607,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="of the table")
     add_recipe(parser)
     args = parser.parse_args(argv)
-    if not 0 < args.first_epochs < args.epochs:
-        parser.error(f"--first-epochs must be from 1 to --epochs - 1, not {args.first_epochs}")
-    recipe = {name: getattr(args, name) for name in RECIPE}
+    recipe = recipe_of(args)
+    if not 0 < recipe["first_epochs"] < args.epochs:
+        parser.error(f"--first-epochs must be from 1 to --epochs - 1, not {recipe['first_epochs']}")
     settings = [Trial(method, 0, "", 0.0, 0.0, **recipe) for method in args.methods]
     rows = read_rows(args.file)
     if args.step == "table":
-        sizes = Trial("", 0, "", 0.0, 0.0, **{name: recipe[name] for name in _SIZES})
+        sizes = Trial("", 0, "", 0.0, 0.0, **{name: recipe[name] for name in (*_SIZES, "first_epochs")})
         print(_table(rows, sizes, args.methods, args.split))
         return 0
     if args.step == "search":

@@ -50,6 +50,7 @@ from benchmarks.accuracy import (
     by_setting,
     mean_and_error,
     read_rows,
+    recipe_of,
 )
 from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import markdown
@@ -356,7 +357,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", choices=METHODS, metavar="METHOD", help="default: all that have rows")
     parser.add_argument("--widths", nargs="+", type=float, help="default: all that have rows")
     parser.add_argument("--rounds", type=int, default=50, help="turns of each file, of about 20 ms (default: 50)")
-    add_recipe(parser, [name for name in RECIPE if name != "width"])
+    names = [name for name in RECIPE if name != "width"]
+    add_recipe(parser, names)
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -368,7 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{args.file} does not exist: run `python -m benchmarks.accuracy test` first")
     # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
     logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
-    recipe = {name: getattr(args, name) for name in RECIPE if name != "width"}
+    recipe = recipe_of(args, names)
     try:
         found = chosen(read_rows(args.file), recipe, args.methods or (), args.widths or ())
         costs, left_out = _costs(found, args.dataset)

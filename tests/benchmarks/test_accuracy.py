@@ -94,6 +94,21 @@ def test_given_rates(monkeypatch, tmp_path):
     assert len(trials) == 2
 
 
+def test_the_first_stage_has_three_fifths_of_the_epochs(monkeypatch, tmp_path, capsys):
+    trials, file = [], tmp_path / "rows.csv"
+    monkeypatch.setattr(accuracy, "_run", lambda some, *_: trials.extend(some))
+    command = ["--methods", "duo", "baseline", "--epochs", "30", "--file", str(file)]
+    assert accuracy.main(["test", *command, "--seeds", "0", "--rates", "1", "--fine-tune-rates", "1"]) == 0
+    assert [t.first_epochs for t in trials] == [18, 18]
+    accuracy._write_rows(file, [Row(t, accuracy=90.0, first_accuracy=80.0, parameters=1, seconds=1.0) for t in trials])
+    assert accuracy.main(["table", *command]) == 0
+    duo, baseline = capsys.readouterr().out.splitlines()[2:]
+    assert duo.startswith("| BinaryDuo, coupled pairs | 1 | 90.00 | +0.00 |")
+    assert baseline.startswith("| binary step | 1 |")
+    with pytest.raises(SystemExit):
+        accuracy.main(["test", "--epochs", "1", "--file", str(file)])
+
+
 def test_what_a_first_stage_depends_on():
     assert TRIAL.first == dataclasses.replace(TRIAL, fine_tune_rate=1.0, transfer=0.5).first
     for change in ({"seed": 1}, {"rate": 1.0}, {"schedule": "continued"}, {"split": "test"}, {"first_epochs": 5}):
