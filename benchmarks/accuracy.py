@@ -141,6 +141,9 @@ METHODS = {
     "duo_xnor": Method(
         "BinaryDuo, a scale a channel", functools.partial(_coupled, per_channel=True), fine_tuned=True, decoupled=True
     ),
+    "scratch_xnor": Method(
+        "BinaryDuo's decoupled network from scratch, a scale a channel", functools.partial(_decoupled, per_channel=True)
+    ),
     "xnor": Method("binary step, a scale a channel (XNOR-Net)", _form("baseline", per_channel=True)),
     "ste_sign": Method("Larq, ste_sign", _signs("ste_sign")),
     "approx_sign": Method("Larq, approx_sign (Bi-Real Net)", _signs("approx_sign")),
@@ -528,11 +531,14 @@ def _named(setting: Trial) -> str:
     )
 
 
-def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str) -> str:
+def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str, baseline_epochs: int) -> str:
     """All settings of those sizes; differences to the binary step are of the same seeds."""
     found_by = by_setting(rows, split)
     settings = [t for t in found_by if all(getattr(t, n) == getattr(sizes, n) for n in _SIZES)]
-    baseline = {r.trial.seed: r.accuracy for r in found_by.get(dataclasses.replace(sizes, method="baseline"), ())}
+    step = dataclasses.replace(
+        sizes, method="baseline", epochs=baseline_epochs, first_epochs=_first_epochs(baseline_epochs)
+    )
+    baseline = {r.trial.seed: r.accuracy for r in found_by.get(step, ())}
     lines = [["", "seeds", "accuracy", "to binary step", "before fine-tuning", "weights", "rates", "minutes a run"]]
     for setting in sorted(settings, key=lambda s: list(METHODS).index(s.method)):
         method, found = METHODS[setting.method], found_by[setting]
@@ -549,7 +555,7 @@ def _table(rows: Sequence[Row], sizes: Trial, methods: Sequence[str], split: str
             _named(setting),
             str(len(found)),
             cell([r.accuracy for r in found]),
-            cell(differences, "+") if differences and setting.method != "baseline" else "",
+            cell(differences, "+") if differences and setting != step else "",
             cell([r.first_accuracy for r in found]) if method.fine_tuned else "",
             f"{found[0].parameters:,}",
             f"{trial.rate:g}" + (f", {trial.fine_tune_rate:g}" if method.fine_tuned else ""),
@@ -605,6 +611,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time (default: the cores)")
     parser.add_argument("--file", type=Path, default=ROWS, help="the rows (default: docs/accuracy.csv)")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="of the table")
+    parser.add_argument(
+        "--baseline-epochs", type=int, help="of the binary step that the table's differences are to (default: --epochs)"
+    )
     add_recipe(parser)
     args = parser.parse_args(argv)
     recipe = recipe_of(args)
@@ -613,8 +622,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = [Trial(method, 0, "", 0.0, 0.0, **recipe) for method in args.methods]
     rows = read_rows(args.file)
     if args.step == "table":
-        sizes = Trial("", 0, "", 0.0, 0.0, **{name: recipe[name] for name in (*_SIZES, "first_epochs")})
-        print(_table(rows, sizes, args.methods, args.split))
+        sizes = Trial("", 0, "", 0.0, 0.0, **{name: recipe[name] for name in _SIZES})
+        print(_table(rows, sizes, args.methods, args.split, args.baseline_epochs or args.epochs))
         return 0
     if args.step == "search":
         trials = _searched(settings, args.seeds or [0], args.rates or _RATES, args.fine_tune_rates or _RATES)

@@ -60,10 +60,12 @@ def test_table():
         row(50.0, width=1.0, split="test"),
     ]  # fmt: skip
     sizes = dataclasses.replace(accuracy._setting(TRIAL), method="")
-    duo, baseline = [line.split(" | ") for line in accuracy._table(rows, sizes, list(METHODS), "test").splitlines()[2:]]
+    duo, baseline = [
+        line.split(" | ") for line in accuracy._table(rows, sizes, list(METHODS), "test", 10).splitlines()[2:]
+    ]
     assert duo[:5] == ["| BinaryDuo, coupled pairs", "2", "92.50 ± 0.50", "+1.75 ± 0.75", "91.50 ± 0.50"]
     assert baseline[:5] == ["| binary step", "2", "90.75 ± 0.25", "", ""]
-    validation = accuracy._table(rows, sizes, ["duo"], "validation").splitlines()[2:]
+    validation = accuracy._table(rows, sizes, ["duo"], "validation", 10).splitlines()[2:]
     assert [line.split(" | ")[:4] for line in validation] == [
         ["| BinaryDuo, coupled pairs", "2", "90.50 ± 0.50", "+5.00"],
         ["| BinaryDuo, coupled pairs, schedule continued", "1", "95.00", "+10.00"],
@@ -104,7 +106,12 @@ def test_the_first_stage_has_three_fifths_of_the_epochs(monkeypatch, tmp_path, c
     assert accuracy.main(["table", *command]) == 0
     duo, baseline = capsys.readouterr().out.splitlines()[2:]
     assert duo.startswith("| BinaryDuo, coupled pairs | 1 | 90.00 | +0.00 |")
-    assert baseline.startswith("| binary step | 1 |")
+    assert baseline.startswith("| binary step | 1 | 90.00 |  |")
+    fewer = [dataclasses.replace(t, epochs=20, first_epochs=12) for t in trials if t.method == "baseline"]
+    rows = [Row(t, accuracy=87.0, first_accuracy=87.0, parameters=1, seconds=1.0) for t in fewer]
+    accuracy._write_rows(file, [*accuracy.read_rows(file), *rows])
+    assert accuracy.main(["table", *command, "--baseline-epochs", "20"]) == 0
+    assert [line.split(" | ")[3] for line in capsys.readouterr().out.splitlines()[2:]] == ["+3.00", "+3.00"]
     with pytest.raises(SystemExit):
         accuracy.main(["test", "--epochs", "1", "--file", str(file)])
 
