@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -79,6 +79,10 @@ class _Bench:
     def shape(self) -> tuple[int, int, int]:
         return self.size, self.size, _CHANNELS
 
+    def widths(self, form: Literal["coupled", "baseline"]) -> tuple[int, ...]:
+        """Of the coupled or the baseline form."""
+        return networks.paper_widths(self.network, form, self.width)
+
     def model(self, form: str, widths: Sequence[int]) -> keras.Model:
         """`form` as of the networks, or "decoupled"."""
         coupled = "coupled" if form == "decoupled" else form
@@ -106,7 +110,7 @@ class _Bench:
 
 
 def _forms(bench: _Bench) -> list[Entry]:
-    coupled, baseline = (networks.paper_widths(bench.network, form, bench.width) for form in ("coupled", "baseline"))
+    coupled, baseline = bench.widths("coupled"), bench.widths("baseline")
 
     def entry(name: str, form: str, widths: Sequence[int], *against: Any) -> Entry:
         return Entry(name, bench.training(bench.model(form, widths)), *against)
@@ -123,7 +127,7 @@ def _forms(bench: _Bench) -> list[Entry]:
 def _settings(bench: _Bench) -> list[Entry]:
     """Each form that is trained in two stages, with one setting changed, against itself as it is by default."""
     build = networks.NETWORKS[bench.network]
-    coupled, baseline = (networks.paper_widths(bench.network, form, bench.width) for form in ("coupled", "baseline"))
+    coupled, baseline = bench.widths("coupled"), bench.widths("baseline")
     fours = networks.duo_widths(build, baseline, multiple_of=4, input_shape=bench.shape, classes=_CLASSES)
     entries = []
     for form in ("coupled", "decoupled"):

@@ -11,18 +11,12 @@ from bduo_tf.quantizers import step_of
 
 __all__ = ["choose_widths", "decoupled_weights", "duo_widths", "paper_widths"]
 
-_BASELINE = {
-    "alexnet": (96, 256, 384, 384, 256, 4096, 4096),
-    "resnet18": (64, 128, 256, 512, 512),
-    "resnet18_block": (64, 128, 256, 512, 512),
-    "vgg7": (64, 64, 128, 128, 512, 512),
+_PAPER: dict[str, dict[str, tuple[int, ...]]] = {
+    "alexnet": {"coupled": (88, 192, 256, 256, 192, 2400, 4096), "baseline": (96, 256, 384, 384, 256, 4096, 4096)},
+    "resnet18": {"coupled": (64, 90, 180, 360, 512), "baseline": (64, 128, 256, 512, 512)},
+    "vgg7": {"coupled": (45, 45, 90, 90, 336, 512), "baseline": (64, 64, 128, 128, 512, 512)},
 }
-_COUPLED = {
-    "alexnet": (88, 192, 256, 256, 192, 2400, 4096),
-    "resnet18": (64, 90, 180, 360, 512),
-    "resnet18_block": (64, 90, 180, 360, 512),
-    "vgg7": (45, 45, 90, 90, 336, 512),
-}
+_PAPER["resnet18_block"] = _PAPER["resnet18"]  # other shortcuts, the same channels
 
 
 def paper_widths(network: str, form: Form = "coupled", width: float = 1.0) -> tuple[int, ...]:
@@ -39,14 +33,14 @@ def paper_widths(network: str, form: Form = "coupled", width: float = 1.0) -> tu
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020, and the authors' code; AlexNet's baseline is the usual single tower.
     """
-    if network not in _COUPLED:
-        raise ValueError(f"paper_widths: unknown network {network!r}; known: {', '.join(_COUPLED)}.")
+    if network not in _PAPER:
+        raise ValueError(f"paper_widths: unknown network {network!r}; known: {', '.join(_PAPER)}.")
     return choose_widths(network, form, None, width)
 
 
 def choose_widths(network: str, form: Form, widths: Sequence[int] | None, multiplier: float) -> tuple[int, ...]:
     """`widths`, or the paper's, times `multiplier`."""
-    paper = (_COUPLED if form == "coupled" else _BASELINE)[network]
+    paper = _PAPER[network]["coupled" if form == "coupled" else "baseline"]
     widths = widths or paper
     if len(widths) != len(paper) or any(w < 1 for w in widths):
         raise ValueError(f"{network}: widths must be {len(paper)} positive integers, not {list(widths)}.")
