@@ -6,14 +6,17 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from bduo_tf._keras import keras, lq, tf
+from bduo_tf._kinds import is_exactly, is_known
 from bduo_tf.quantizers import Step, step_of
 
 Value = TypeVar("Value")
 
 
 def is_graph(layer: Any) -> bool:
-    """Whether a layer is a model whose graph can be read: functional, or sequential and built."""
-    return isinstance(layer, keras.Model) and bool(getattr(layer, "_is_graph_network", False))
+    """Whether a layer is a model whose graph says what it computes: functional, or sequential and built."""
+    graph = isinstance(layer, keras.Model) and bool(getattr(layer, "_is_graph_network", False))
+    # A subclass of a functional model may train or test in its own way, but not call in one.
+    return graph and (is_known(layer) or type(layer).call.__module__.startswith(("keras.", "tf_keras.")))
 
 
 def require_graph(model: Any, caller: str) -> None:
@@ -43,7 +46,13 @@ def coupled_inside(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, Step]
 
 def activation_of(layer: keras.layers.Layer) -> Any:
     """The quantizer a layer is when it is nothing else: itself, or what an Activation layer wraps."""
-    return layer.activation if isinstance(layer, keras.layers.Activation) else layer
+    return layer.activation if is_exactly(layer, keras.layers.Activation) else layer
+
+
+def call_inputs(model: keras.Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The inputs of one call of a nested model in the order of `model.inputs`, and all other arguments by name."""
+    inputs, *rest = args
+    return model._flatten_to_reference_inputs(inputs), {**dict(zip(("training", "mask"), rest, strict=False)), **kwargs}
 
 
 def quantized_kernel(layer: keras.layers.Layer) -> np.ndarray:
@@ -71,7 +80,7 @@ class GraphRewriter(Generic[Value]):
     """
 
     caller: str
-    reading: list[Any]  # the tensors of the old graph that the call under conversion reads
+    node: Any  # the call of the old graph under conversion: what it reads and what it writes
 
     def __init__(self) -> None:
         self._clones: dict[int, keras.layers.Layer] = {}
@@ -98,14 +107,17 @@ class GraphRewriter(Generic[Value]):
 
     def rewrite(self, model: keras.Model, name: str) -> keras.Model:
         """The new model, with inputs like the old one's and of the same structure."""
-        inputs = [self._input_like(t) for t in model.inputs]
+        inputs = [self.input_like(t) for t in model.inputs]
         self._names.update(t._keras_history.layer.name for t in inputs)
         outputs = self.walk(model, [self.wrap(t) for t in inputs])
-        return keras.Model(
+        new = keras.Model(
             tf.nest.pack_sequence_as(model._nested_inputs, inputs),
             tf.nest.map_structure(self.unwrap, outputs),
             name=name,
         )
+        if not model.trainable:  # else that is left to the layers, some of which may be frozen
+            new.trainable = False
+        return new
 
     def walk(self, model: keras.Model, inputs: list[Value]) -> Any:
         """Converts the calls of a graph in order; returns the values of its outputs, nested as they are."""
@@ -117,19 +129,34 @@ class GraphRewriter(Generic[Value]):
         for node in nodes(model):
             args = tf.nest.map_structure(lookup, node.call_args)
             kwargs = tf.nest.map_structure(lookup, node.call_kwargs)
+            if not args and "inputs" in kwargs:
+                args = (kwargs.pop("inputs"),)
             if type(node.layer).__name__ in ("AddLoss", "AddMetric"):
                 raise ValueError(
                     f"{self.caller}: {model.name!r} has a loss or metric added by add_loss or add_metric, which "
                     "would be lost. Pass it to compile() instead."
                 )
-            self.reading = node.keras_inputs
+            self.node = node
             outputs = self.convert(node.layer, tuple(args), kwargs)
             for tensor, value in zip(tf.nest.flatten(node.outputs), tf.nest.flatten(outputs), strict=True):
                 known[id(tensor)] = value
         return tf.nest.map_structure(lambda t: known[id(t)], model._nested_outputs)
 
     def copy_call(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Calls a copy of `layer` with equal weights; a layer called again is the same copy again."""
+        """The values of a call of a copy of `layer` with equal weights; see `call_copy`."""
+        return tf.nest.map_structure(self.wrap, self.call_copy(layer, args, kwargs))
+
+    def call_copy(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Calls a copy of `layer` with equal weights; a layer called again is the same copy again.
+
+        Args:
+            layer: of the old graph.
+            args: of its call, tensors as values or as tensors of the new graph.
+            kwargs: likewise.
+
+        Returns:
+            The tensors of the new graph, nested as the layer's outputs.
+        """
 
         def unwrap(x: Any) -> Any:
             return self.unwrap(x) if self.is_value(x) else x
@@ -142,17 +169,21 @@ class GraphRewriter(Generic[Value]):
             clone.set_weights(latent_weights(layer))
         else:
             outputs = clone(*args, **kwargs)
-        return tf.nest.map_structure(self.wrap, outputs)
+        return outputs
 
     def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
         """A new layer with the same configuration but for `changes`, and without weights yet."""
         try:
-            return type(layer).from_config({**layer.get_config(), **changes})
+            return type(layer).from_config({**self.config_of(layer), **changes})
         except Exception as error:
             raise ValueError(
                 f"{self.caller}: layer {layer.name!r} ({type(layer).__name__}) cannot be copied: it must be "
                 f"restorable by from_config(get_config()). {error}"
             ) from error
+
+    def config_of(self, layer: keras.layers.Layer) -> dict[str, Any]:
+        """The configuration of which a copy of `layer` is made."""
+        return layer.get_config()
 
     def unique_name(self, name: str) -> str:
         """`name`, numbered if the model has a layer of that name."""
@@ -163,8 +194,8 @@ class GraphRewriter(Generic[Value]):
         self._names.add(candidate)
         return candidate
 
-    @staticmethod
-    def _input_like(tensor: Any, channels: int | None = None) -> Any:
+    def input_like(self, tensor: Any, channels: int | None = None) -> Any:
+        """A new input of the shape and name of an old one, or with another number of channels."""
         shape = list(tensor.shape)
         if channels is not None:
             shape[-1] = channels

@@ -8,6 +8,7 @@ import numpy as np
 
 from bduo_tf import _graph
 from bduo_tf._keras import keras, lq, tf
+from bduo_tf._kinds import is_exactly
 from bduo_tf.layers import ThresholdSplit
 from bduo_tf.quantizers import CoupledStep, ScaledQuantizer, Step, step_of
 
@@ -138,11 +139,11 @@ class _Kernel:
 
 def _kernels(layer: keras.layers.Layer) -> tuple[_Kernel, ...]:
     """What must be repeated in `layer`; nothing in a layer that cannot be widened."""
-    if isinstance(layer, _TRANSPOSED):
+    if is_exactly(layer, _TRANSPOSED):
         return (_Kernel("kernel", axis=-1),)
-    if isinstance(layer, _KERNEL):
+    if is_exactly(layer, _KERNEL):
         return (_Kernel("kernel"),)
-    if isinstance(layer, _SEPARABLE):
+    if is_exactly(layer, _SEPARABLE):
         # Nothing stands between its two kernels: the depthwise products of the copies are summed by the second.
         pointwise = _Kernel("pointwise_kernel", divided=False, multiplier=layer.depth_multiplier)
         return (_Kernel("depthwise_kernel"), pointwise)
@@ -178,10 +179,14 @@ def _widened_kernel(
         return widened, {}
 
     def quantize(weight: np.ndarray) -> np.ndarray:
-        return np.asarray(quantizer(tf.constant(weight)))
+        # By a copy: a quantizer that counts flips remembers the shape of the kernel it was built for.
+        probe = type(quantizer).from_config(quantizer.get_config()) if hasattr(quantizer, "get_config") else quantizer
+        return np.asarray(probe(tf.constant(weight)))
 
     expected = kernel.repeat(quantize(latent), copies)
-    if np.allclose(quantize(widened), expected, rtol=1e-5, atol=0):
+    # Weights that an optimizer such as Bop keeps at +1 and -1 are to stay so: it would set W / n back to them.
+    flipped_only = getattr(quantizer, "precision", None) == 1 and bool(np.all(np.abs(latent) == 1))
+    if not flipped_only and np.allclose(quantize(widened), expected, rtol=1e-5, atol=0):
         return widened, {}
     if len(set(copies)) > 1:
         raise ValueError(
@@ -198,6 +203,20 @@ def _widened_kernel(
         "for a kernel repeated n times, q(W) repeated, so the kernel cannot be divided among copies of its input. "
         "Use bduo_tf.ScaledSign(), or no kernel quantizer."
     )
+
+
+def _widened_shape(layer: keras.layers.Layer, copies: np.ndarray) -> dict[str, Any]:
+    """How the configuration of a layer without weights changes where that states the number of channels."""
+    if is_exactly(layer, keras.layers.Reshape):
+        return {"target_shape": (*layer.target_shape[:-1], int(copies.sum()))}
+    if is_exactly(layer, keras.layers.Dropout) and layer.noise_shape and layer.noise_shape[-1] not in (None, 1):
+        return {"noise_shape": (*layer.noise_shape[:-1], int(copies.sum()))}
+    return {}
+
+
+def _binary_step(step: Step, quantizer: keras.layers.Layer) -> CoupledStep:
+    """The step of one level in place of a coupled `quantizer`, as a layer of the same name and precision."""
+    return CoupledStep(1, step.gradient, name=quantizer.name, dtype=quantizer._dtype_policy)
 
 
 class _Decoupler(_graph.GraphRewriter[_Wide]):
@@ -223,6 +242,12 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
                 "passing a layer with a kernel, so its copies cannot be summed."
             )
         return value.tensor
+
+    def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
+        # The metrics of Larq's quantizers, such as "flip_ratio", are no part of their configuration.
+        metrics = [m for sub in layer._flatten_layers() for m in getattr(sub, "_custom_metrics", None) or ()]
+        with lq.context.metrics_scope(list(dict.fromkeys(metrics))):
+            return super().clone(layer, **changes)
 
     def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _graph.is_graph(layer):
@@ -255,6 +280,8 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
                 "layers with kernels that follow."
             )
         args = tf.nest.map_structure(lambda v: _Wide(v.tensor) if self.is_value(v) else v, args)
+        if id(layer) not in self._clones and (changes := _widened_shape(layer, copies)):
+            self._clones[id(layer)] = self.clone(layer, **changes)
         result = self.copy_call(layer, args, kwargs)
         return _Wide(result.tensor, copies, wide[0].source)
 
@@ -263,12 +290,16 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         if getattr(layer, "data_format", None) == "channels_first":
             return None
         inputs = self.values(args)
-        if isinstance(layer, _BY_CHANNEL):
+        if is_exactly(layer, _BY_CHANNEL):
             return inputs[0].copies
-        if isinstance(layer, keras.layers.Flatten):
+        if is_exactly(layer, keras.layers.Flatten):
             positions = [d for d in inputs[0].tensor.shape[1:-1]]
             return None if None in positions else np.tile(inputs[0].copies, int(np.prod(positions, initial=1)))
-        if isinstance(layer, keras.layers.Concatenate) and layer.axis in (-1, len(inputs[0].tensor.shape) - 1):
+        if is_exactly(layer, keras.layers.Activation) and layer.activation is keras.activations.linear:
+            return inputs[0].copies
+        if is_exactly(layer, keras.layers.Reshape) and layer.target_shape[-1] == len(inputs[0].copies):
+            return inputs[0].copies
+        if is_exactly(layer, keras.layers.Concatenate) and layer.axis in (-1, len(inputs[0].tensor.shape) - 1):
             return np.concatenate([np.ones(v.tensor.shape[-1], int) if v.copies is None else v.copies for v in inputs])
         return None
 
@@ -286,13 +317,15 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         return value
 
     def _split(self, layer: keras.layers.Layer, levels: int) -> ThresholdSplit:
-        return ThresholdSplit(levels, name=self.unique_name(f"{layer.name}_split"))
+        """The split before `layer`: frozen where that is, and computed in its precision."""
+        name = self.unique_name(f"{layer.name}_split")
+        return ThresholdSplit(levels, name=name, trainable=layer.trainable, dtype=layer._dtype_policy)
 
     def _take_apart(self, layer: keras.layers.Layer, step: Step, value: _Wide) -> _Wide:
         """An activation that is a layer of its own: each call gets a split, since channels may differ."""
         tensor = self._split(layer, step.levels)(value.tensor)
         if id(layer) not in self._clones:
-            self._clones[id(layer)] = CoupledStep(1, step.gradient, name=layer.name)
+            self._clones[id(layer)] = _binary_step(step, layer)
         copies = np.full(value.tensor.shape[-1], step.levels)
         return _Wide(self._clones[id(layer)](tensor), copies, layer.name)
 
@@ -312,8 +345,7 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         if id(layer) not in self._widened:
             weights, changes = _widened(layer, copies)
             if step:
-                one = CoupledStep(1, step.gradient, name=layer.input_quantizer.name)
-                changes["input_quantizer"] = lq.quantizers.serialize(one)
+                changes["input_quantizer"] = lq.quantizers.serialize(_binary_step(step, layer.input_quantizer))
             split = self._split(layer, step.levels) if step else None
             clone = self.clone(layer, **changes)
             self._widened[id(layer)] = (clone, split, [copies])
@@ -334,10 +366,10 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
             )
 
     def _convert_nested(self, model: keras.Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        inputs = self.values(args, kwargs)
+        inputs, others = _graph.call_inputs(model, args, kwargs)
         if id(model) not in self._widened:
             tensors = [
-                self._input_like(t, v.tensor.shape[-1] if v.copies is not None else None)
+                self.input_like(t, v.tensor.shape[-1] if v.copies is not None else None)
                 for t, v in zip(model.inputs, inputs, strict=True)
             ]
             inner = [_Wide(t, v.copies, v.source) for t, v in zip(tensors, inputs, strict=True)]
@@ -354,5 +386,6 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         nested, _, known = self._widened[id(model)]
         for value, copies in zip(inputs, known, strict=True):
             self._require_same_copies(model, value.copies, copies)
-        result = nested(tf.nest.pack_sequence_as(model._nested_inputs, [v.tensor for v in inputs]))
+        others = tf.nest.map_structure(lambda x: self.unwrap(x) if self.is_value(x) else x, others)
+        result = nested(tf.nest.pack_sequence_as(model._nested_inputs, [v.tensor for v in inputs]), **others)
         return tf.nest.map_structure(lambda t, v: _Wide(t, v.copies, v.source), result, self._nested[id(model)])

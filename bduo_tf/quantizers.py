@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bduo_tf._keras import keras, lq, tf
+from bduo_tf._kinds import is_exactly, is_known
 
 __all__ = [
     "GRADIENTS",
@@ -13,6 +14,7 @@ __all__ = [
     "ScaledSign",
     "Step",
     "coupled_step",
+    "is_sign",
     "scaled_sign",
     "step_of",
 ]
@@ -218,11 +220,13 @@ class Step:
 
 
 def step_of(quantizer: Any) -> Step | None:
-    """The step that a quantizer is, None for any other.
+    """The step that a quantizer is, None for any other and for subclasses that compute something else.
 
     Larq's `DoReFa` activation of k bits is a coupled step of 2^k - 1 levels, but for a value exactly on a
     threshold, which it rounds to the even level; its `SteHeaviside` is a step of one level at 0.
     """
+    if not is_known(quantizer):
+        return None
     if isinstance(quantizer, CoupledStep):
         return Step(quantizer.levels, gradient=quantizer.gradient)
     if isinstance(quantizer, lq.quantizers.DoReFa) and quantizer.mode == "activations":
@@ -230,3 +234,13 @@ def step_of(quantizer: Any) -> Step | None:
     if isinstance(quantizer, lq.quantizers.SteHeaviside):
         return Step(1, threshold=0.0, strict=True)
     return None
+
+
+_SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
+
+
+def is_sign(quantizer: Any) -> bool:
+    """Whether a quantizer is the sign, +1 for 0 and above and else -1, with whatever gradient."""
+    # As a function by its own name it is one of these.
+    functions = (lq.quantizers.ste_sign, lq.quantizers.approx_sign, lq.quantizers.swish_sign, lq.math.sign)
+    return is_exactly(quantizer, _SIGNS) or any(quantizer is function for function in functions)

@@ -1,0 +1,30 @@
+"""What kind of layer a layer is, for rewriting that relies on what the layer computes."""
+
+from typing import Any
+
+__all__ = ["is_exactly", "is_known"]
+
+_KNOWN_MODULES = ("keras.", "tf_keras.", "larq.", "bduo_tf.")
+
+# What a subclass may define without computing anything else than its base class.
+_HARMLESS = {"__init__", "get_config", "from_config", "compute_output_shape", "compute_output_signature", "precision"}
+
+
+def is_known(instance: Any) -> bool:
+    """Whether an object computes what its nearest class of Keras, Larq or this package computes.
+
+    A subclass from elsewhere may have another `call`, another `convolution_op` or another `kernel`. It counts as
+    its base class only where it defines no more than its constructor and its configuration.
+    """
+    for kind in type(instance).__mro__:
+        if f"{kind.__module__}.".startswith(_KNOWN_MODULES):
+            return True
+        names = {name for name in vars(kind) if not (name.startswith("__") and name.endswith("__"))}
+        if "__call__" in vars(kind) or not names <= _HARMLESS:
+            return False
+    return False
+
+
+def is_exactly(instance: Any, kinds: type | tuple[type, ...]) -> bool:
+    """Whether an object is one of `kinds` and computes what that computes; see `is_known`."""
+    return isinstance(instance, kinds) and is_known(instance)
