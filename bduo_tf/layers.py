@@ -1,5 +1,6 @@
 """Keras layers of BinaryDuo: the threshold split that decoupling inserts, and what deployment puts in its place."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,15 @@ import numpy as np
 
 from bduo_tf._keras import keras, tf
 
-__all__ = ["ChannelAffine", "ChannelPad", "ThresholdCompare", "ThresholdSplit"]
+__all__ = [
+    "ChannelAffine",
+    "ChannelGather",
+    "ChannelPad",
+    "ConstantPad",
+    "ThresholdCompare",
+    "ThresholdSplit",
+    "ThresholdStep",
+]
 
 
 class _ByCopy(keras.layers.Layer):
@@ -29,6 +38,14 @@ class _ByCopy(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": self.levels}
+
+
+def _interleave(copies: list[tf.Tensor], inputs: tf.Tensor) -> tf.Tensor:
+    """Tensors of the shape of `inputs` as one, in which the copies of each channel lie side by side."""
+    if len(copies) == 1:
+        return copies[0]
+    shape = [tf.shape(inputs)[i] if d is None else d for i, d in enumerate(inputs.shape)]
+    return tf.reshape(tf.stack(copies, axis=-1), [*shape[:-1], shape[-1] * len(copies)])
 
 
 # Of a number's bytes: an integer type of that size, and one of twice the size.
@@ -135,11 +152,7 @@ class ChannelAffine(_ByCopy):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         pairs = zip(tf.unstack(self.scale, axis=-1), tf.unstack(self.offset, axis=-1), strict=True)
-        copies = [inputs * scale + offset for scale, offset in pairs]
-        if self.levels == 1:
-            return copies[0]
-        shape = [tf.shape(inputs)[i] if d is None else d for i, d in enumerate(inputs.shape)]
-        return tf.reshape(tf.stack(copies, axis=-1), [*shape[:-1], shape[-1] * self.levels])
+        return _interleave([inputs * scale + offset for scale, offset in pairs], inputs)
 
 
 @keras.utils.register_keras_serializable("bduo_tf")
@@ -153,6 +166,7 @@ class ThresholdCompare(_ByCopy):
         levels: n, the number of thresholds of each channel.
         oriented: channels are multiplied by an `orientation` of +1 or -1 first, for activations that
             switch on as x falls.
+        rising: y = x - tau instead, which is negative where the activation is off: for signs.
 
     Input shape:
         (batch, ..., channels)
@@ -161,9 +175,10 @@ class ThresholdCompare(_ByCopy):
         (batch, ..., levels * channels)
     """
 
-    def __init__(self, levels: int = 1, oriented: bool = False, **kwargs: Any) -> None:
+    def __init__(self, levels: int = 1, oriented: bool = False, rising: bool = False, **kwargs: Any) -> None:
         super().__init__(levels, **kwargs)
         self.oriented = oriented
+        self.rising = rising
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
@@ -177,10 +192,11 @@ class ThresholdCompare(_ByCopy):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if self.oriented:
             inputs = inputs * self.orientation
-        return tf.concat([tau - inputs for tau in tf.unstack(self.tau)], axis=-1)
+        apart = [inputs - tau if self.rising else tau - inputs for tau in tf.unstack(self.tau)]
+        return tf.concat(apart, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "oriented": self.oriented}
+        return {**super().get_config(), "oriented": self.oriented, "rising": self.rising}
 
 
 @keras.utils.register_keras_serializable("bduo_tf")
@@ -218,3 +234,109 @@ class ChannelPad(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}
+
+
+@keras.utils.register_keras_serializable("bduo_tf")
+class ThresholdStep(_ByCopy):
+    r"""Fixed thresholds: y_{cn + k} = 1 where x_c > tau_{ck} and else 0.
+
+    What deployment makes of a 0/1 activation that float layers read. The comparison is that of
+    `ThresholdCompare`, whose thresholds are never equal to what is compared with them.
+
+    Args:
+        levels: n, the number of thresholds of each channel.
+        oriented: channels are multiplied by an `orientation` of +1 or -1 first, for activations that
+            switch on as x falls.
+
+    Input shape:
+        (batch, ..., channels)
+
+    Output shape:
+        (batch, ..., channels * levels)
+    """
+
+    def __init__(self, levels: int = 1, oriented: bool = False, **kwargs: Any) -> None:
+        super().__init__(levels, **kwargs)
+        self.oriented = oriented
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        channels = input_shape[-1]
+        self.tau = self.add_weight(name="tau", shape=(channels, self.levels), initializer="zeros", trainable=False)
+        if self.oriented:
+            self.orientation = self.add_weight(
+                name="orientation", shape=(channels,), initializer="ones", trainable=False
+            )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        if self.oriented:
+            inputs = inputs * self.orientation
+        steps = [tf.cast(inputs > tau, inputs.dtype) for tau in tf.unstack(self.tau, axis=-1)]
+        return _interleave(steps, inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "oriented": self.oriented}
+
+
+@keras.utils.register_keras_serializable("bduo_tf")
+class ChannelGather(keras.layers.Layer):
+    """Some of the channels, in a given order.
+
+    Args:
+        channels: index of each output channel among the input's.
+
+    Input shape:
+        (batch, ..., channels)
+
+    Output shape:
+        (batch, ..., len(channels))
+    """
+
+    def __init__(self, channels: list[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = list(channels)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        return tf.TensorShape([*input_shape[:-1], len(self.channels)])
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        # Slices of neighbours where there are few, which every runtime copies fast.
+        starts = [0, *(1 + np.flatnonzero(np.diff(self.channels) != 1)), len(self.channels)]
+        if len(starts) > 2 + len(self.channels) // 8:
+            return tf.gather(inputs, self.channels, axis=-1)
+        runs = [inputs[..., self.channels[a] : self.channels[b - 1] + 1] for a, b in itertools.pairwise(starts)]
+        return runs[0] if len(runs) == 1 else tf.concat(runs, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels}
+
+
+@keras.utils.register_keras_serializable("bduo_tf")
+class ConstantPad(keras.layers.Layer):
+    """A margin of one value.
+
+    Args:
+        margins: (before, after) for each axis but the batch, channels included.
+        value: of the margin.
+
+    Input shape:
+        (batch, ..., channels)
+
+    Output shape:
+        the same, each axis longer by its margins
+    """
+
+    def __init__(self, margins: Any, value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.margins = [[int(before), int(after)] for before, after in margins]
+        self.value = float(value)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        sizes = zip(input_shape[1:], self.margins, strict=True)
+        return tf.TensorShape([input_shape[0], *(None if n is None else n + sum(m) for n, m in sizes)])
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.pad(inputs, [[0, 0], *self.margins], constant_values=tf.cast(self.value, inputs.dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "margins": self.margins, "value": self.value}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bduo_tf.deployment import _thresholds, _Value
+from bduo_tf.deployment import _thresholds
 
 F = np.float32
 
@@ -14,8 +14,7 @@ def thresholds(scale, offset, terms=None, strict=False):
     """For one channel and as many copies as there are offsets."""
     offset = np.atleast_2d(np.array(offset, np.float64))
     scale = np.full(offset.shape, scale, np.float64)
-    value = _Value(np.zeros((1, 1)), scale=scale, offset=offset, terms=terms, strict=strict)
-    orientation, tau = _thresholds(value)
+    orientation, tau = _thresholds.thresholds(scale, offset, terms=terms, strict=strict)
     assert orientation.shape == (1,)
     assert tau.shape == offset.shape
     assert tau.dtype == F

@@ -1,0 +1,66 @@
+"""Explicit padding before strided float convolutions, in the one form that LCE's converter leaves right.
+
+LCE takes a padding layer into the convolution behind it, as padding "same", wherever the sizes fit: before and after
+differ by at most one, and the output has ceil(size / stride) pixels. With strides that is not enough. A margin of 3
+around 224 pixels (ResNet's stem, kernel 7, stride 2) is 3 before and 3 after, of which "same" would put 2 before and 3
+after. The last pixels of such a margin are read by no window: without them the sizes fit only where the two are equal.
+"""
+
+from typing import Any
+
+from bduo_tf._keras import keras
+from bduo_tf._kinds import is_exactly
+
+__all__ = ["margins_read", "zero_margins"]
+
+Margins = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
+
+_STRIDED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+
+
+def zero_margins(node: Any) -> Margins | None:
+    """The margins of zeros that a call puts around (batch, height, width, channels), None if it does anything else."""
+    layer = node.layer
+    if len(node.keras_inputs) != 1 or len(node.keras_inputs[0].shape) != 4:
+        return None
+    if is_exactly(layer, keras.layers.ZeroPadding2D) and layer.data_format == "channels_last":
+        return layer.padding
+    if getattr(layer, "symbol", "") in ("compat.v1.pad", "pad"):
+        named = {**dict(zip(("tensor", "paddings", "mode", "name", "constant_values"), node.call_args, strict=False))}
+        named |= node.call_kwargs
+        constant = named.get("mode", "CONSTANT").upper() == "CONSTANT" and named.get("constant_values", 0) == 0
+        paddings = named["paddings"]
+        if constant and isinstance(paddings, (list, tuple)):
+            batch, *sides, channels = (tuple(int(n) for n in pair) for pair in paddings)
+            if batch == channels == (0, 0):
+                return sides[0], sides[1]
+    return None
+
+
+def margins_read(margins: Margins, size: tuple[int | None, ...], conv: keras.layers.Layer) -> Margins:
+    """The same margins without the last pixels that no window of `conv` reads.
+
+    Args:
+        margins: of zeros.
+        size: (height, width) of what they are put around.
+        conv: the only layer that reads the result.
+    """
+    if not (
+        is_exactly(conv, _STRIDED)
+        and not isinstance(conv, keras.layers.Conv2DTranspose)
+        and conv.padding == "valid"
+        and conv.data_format == "channels_last"
+    ):
+        return margins
+    geometry = zip(margins, size, conv.kernel_size, conv.strides, conv.dilation_rate, strict=True)
+    read = [(before, _read(before, after, *rest)) for (before, after), *rest in geometry]
+    return read[0], read[1]
+
+
+def _read(before: int, after: int, size: int | None, kernel: int, stride: int, dilation: int) -> int:
+    """How many of the pixels after the last one some window covers."""
+    if size is None:
+        return after
+    window = (kernel - 1) * dilation + 1
+    outputs = (size + before + after - window) // stride + 1
+    return min(after, max(0, (outputs - 1) * stride + window - size - before))
