@@ -73,6 +73,15 @@ def nodes(model: keras.Model) -> Iterator[Any]:
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
+def _from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
+    """A layer of the class of `layer` and another configuration."""
+    if type(layer) is not keras.layers.Lambda:
+        return type(layer).from_config(config)
+    # Keras does not run code that stands in a configuration, which may come from a file. Here it is at hand.
+    about = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
+    return keras.layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, **about)
+
+
 class GraphRewriter(Generic[Value]):
     """Builds a new model by walking the calls of an old one; a subclass says what becomes of each call.
 
@@ -174,7 +183,7 @@ class GraphRewriter(Generic[Value]):
     def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
         """A new layer with the same configuration but for `changes`, and without weights yet."""
         try:
-            return type(layer).from_config({**self.config_of(layer), **changes})
+            return _from_config(layer, {**self.config_of(layer), **changes})
         except Exception as error:
             raise ValueError(
                 f"{self.caller}: layer {layer.name!r} ({type(layer).__name__}) cannot be copied: it must be "

@@ -196,7 +196,8 @@ def _widened_kernel(
     levels = int(copies[0])
     repeated = replace(kernel, divided=False).repeat(latent, copies)
     if np.allclose(quantize(repeated) / levels, expected, rtol=1e-5, atol=0):
-        return repeated, {kernel.quantizer: lq.quantizers.serialize(ScaledQuantizer(quantizer, 1 / levels))}
+        scaled = ScaledQuantizer(quantizer, 1 / levels, dtype=getattr(quantizer, "_dtype_policy", None))
+        return repeated, {kernel.quantizer: lq.quantizers.serialize(scaled)}
     name = getattr(quantizer, "name", getattr(quantizer, "__name__", quantizer))
     raise ValueError(
         f"decouple: the kernel quantizer {name!r} of layer {layer.name!r} gives neither q(W / n) = q(W) / n nor, "

@@ -184,7 +184,7 @@ class ScaledQuantizer(lq.quantizers.Quantizer):
 
     def __init__(self, quantizer: Any, scale: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.quantizer = lq.quantizers.get(quantizer)
+        self.quantizer = lq.quantizers.get_kernel_quantizer(quantizer)  # with Larq's metrics, if any are asked for
         if not callable(self.quantizer):
             raise ValueError(f"ScaledQuantizer: {quantizer!r} is not the name of a known quantizer.")
         self.scale = float(scale)

@@ -1,6 +1,6 @@
 """The second pass of deployment: what is pending is folded into thresholds, and binary layers become +1/-1."""
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
@@ -55,17 +55,16 @@ class Deployer(Inliner):
         # What was already computed for another reader of the value.
         self._contents: dict[Value | Binary, Any] = {}
         self._compared: dict[Activation, Bits] = {}
-        self._calls_reading: Counter[int] = Counter()
-        self._last_reader: dict[int, Any] = {}
+        self._readers_of: defaultdict[int, list[keras.layers.Layer | None]] = defaultdict(list)
         self.readers: list[Reader] = []
         self.floats: list[FloatLayer] = []
 
     def rewrite(self, model: keras.Model, name: str) -> keras.Model:
         for node in _graph.nodes(model):
             for tensor in node.keras_inputs:
-                self._calls_reading[id(tensor)] += 1
-                self._last_reader[id(tensor)] = node.layer
-        self._calls_reading.update(id(tensor) for tensor in model.outputs)
+                self._readers_of[id(tensor)].append(node.layer)
+        for tensor in model.outputs:
+            self._readers_of[id(tensor)].append(None)
         return super().rewrite(model, name)
 
     def is_value(self, x: Any) -> bool:
@@ -206,9 +205,9 @@ class Deployer(Inliner):
         if not value.signs and (own is not None or kernel is not None):
             if problem:
                 raise ValueError(
-                    f"to_lce_graph: layer {layer.name!r} {problem}. Binary layers that can be deployed: QuantConv2D and "
-                    "QuantConv1D (channels last, zero padding) and QuantDense. Use one of these, or let the layer read "
-                    "float activations."
+                    f"to_lce_graph: layer {layer.name!r} {problem}. Binary layers that can be deployed: QuantConv2D "
+                    "and QuantConv1D (channels last, zero padding) and QuantDense. Use one of these, or let the layer "
+                    "read float activations."
                 )
             if kernel is None:
                 raise ValueError(
@@ -251,16 +250,22 @@ class Deployer(Inliner):
             scale = np.broadcast_to(scale, theta.shape)
             return replace(value, name=layer.name, scale=scale, offset=offset - theta)
         if is_exactly(layer, keras.layers.BatchNormalization) and self._by_channel(layer, value):
-            return self._fold_norm(layer, value)
-        if value.scale is None or self._is_float_product(value.tensor):
-            return None  # TFLite takes a norm right behind a float product into its kernel
-        return self._fold_monotone(layer, value)
+            folded = self._fold_norm(layer, value)
+            at_once = value.scale is None and (self._is_fused_norm(value) or self._is_stream(value))
+            return Value(self.unwrap(folded), layer.name, lost=value.lost) if at_once else folded
+        return None if value.scale is None else self._fold_monotone(layer, value)
 
-    @staticmethod
-    def _is_float_product(tensor: Any) -> bool:
-        producer = tensor._keras_history.layer
+    def _is_fused_norm(self, value: Value) -> bool:
+        """Whether TFLite will take the norm under conversion into the kernel of a float product before it."""
+        producer = value.tensor._keras_history.layer
         binary = _is_binary(getattr(producer, "input_quantizer", None))
-        return _is_product(producer) and not binary and _is_linear(getattr(producer, "activation", None))
+        alone = len(self._readers_of[id(self.node.keras_inputs[0])]) == 1
+        return alone and _is_product(producer) and not binary and _is_linear(getattr(producer, "activation", None))
+
+    def _is_stream(self, value: Value) -> bool:
+        """Whether the norm under conversion is of floats and has to be computed as floats for some reader anyway."""
+        readers = self._readers_of[id(tf.nest.flatten(self.node.outputs)[0])]
+        return value.terms is None and len(readers) > 1 and any(map(_reads_floats, readers))
 
     @staticmethod
     def _by_channel(layer: keras.layers.BatchNormalization, value: Value) -> bool:
@@ -316,9 +321,10 @@ class Deployer(Inliner):
                 self.floats.append(FloatLayer(sub.name, reason, from_step=bool(lost) or (binary and bool(inner))))
         if (margins := _padding.zero_margins(self.node)) is not None:
             [output] = tf.nest.flatten(self.node.outputs)
-            if self._calls_reading[id(output)] == 1 and id(output) in self._last_reader:
+            readers = self._readers_of[id(output)]
+            if len(readers) == 1 and readers[0] is not None:
                 size = self.node.keras_inputs[0].shape[1:3]
-                needed = _padding.margins_read(margins, tuple(size), self._last_reader[id(output)])
+                needed = _padding.margins_read(margins, tuple(size), readers[0])
                 pad = ConstantPad((*needed, (0, 0)), name=self.unique_name(layer.name))
                 return Value(pad(self.unwrap(values[0])), lost=lost)
         return self._copy(layer, args, kwargs, "" if _is_product(layer) else lost)
@@ -331,6 +337,15 @@ class Deployer(Inliner):
 def _is_binary(quantizer: Any) -> bool:
     """Whether a quantizer makes a binary activation."""
     return is_sign(quantizer) or step_of(quantizer) is not None
+
+
+def _reads_floats(layer: keras.layers.Layer | None) -> bool:
+    """Whether a layer, or an output of the model (None), needs numbers, not only how they compare with thresholds."""
+    puts_off = (ThresholdSplit, keras.layers.BatchNormalization, keras.layers.Flatten, *_MAX_POOL, *_GLOBAL_MAX_POOL)
+    if layer is None:
+        return True
+    binary = _is_binary(_graph.activation_of(layer)) or _is_binary(getattr(layer, "input_quantizer", None))
+    return not binary and not is_exactly(layer, (*puts_off, *_TRAINING_ONLY))
 
 
 def _is_linear(activation: Any) -> bool:
