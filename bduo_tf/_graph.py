@@ -75,11 +75,13 @@ def nodes(model: keras.Model) -> Iterator[Any]:
 
 def _from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
     """A layer of the class of `layer` and another configuration."""
-    if type(layer) is not keras.layers.Lambda:
-        return type(layer).from_config(config)
-    # Keras does not run code that stands in a configuration, which may come from a file. Here it is at hand.
     about = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
-    return keras.layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, **about)
+    # Functions are taken as they are: Keras runs no code that stands in a configuration, and knows some by name only.
+    if type(layer) is keras.layers.Lambda:
+        return keras.layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, **about)
+    if type(layer) is keras.layers.Activation:
+        return keras.layers.Activation(layer.activation, **about)
+    return type(layer).from_config(config)
 
 
 class GraphRewriter(Generic[Value]):
@@ -183,16 +185,16 @@ class GraphRewriter(Generic[Value]):
     def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
         """A new layer with the same configuration but for `changes`, and without weights yet."""
         try:
-            return _from_config(layer, {**self.config_of(layer), **changes})
+            return _from_config(layer, self.adapted({**layer.get_config(), **changes}))
         except Exception as error:
             raise ValueError(
                 f"{self.caller}: layer {layer.name!r} ({type(layer).__name__}) cannot be copied: it must be "
                 f"restorable by from_config(get_config()). {error}"
             ) from error
 
-    def config_of(self, layer: keras.layers.Layer) -> dict[str, Any]:
-        """The configuration of which a copy of `layer` is made."""
-        return layer.get_config()
+    def adapted(self, config: Any) -> Any:
+        """A layer's configuration as it is to be in the new graph."""
+        return config
 
     def unique_name(self, name: str) -> str:
         """`name`, numbered if the model has a layer of that name."""

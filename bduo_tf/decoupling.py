@@ -206,6 +206,16 @@ def _widened_kernel(
     )
 
 
+def _unbuilt(config: Any) -> Any:
+    """A layer's configuration without the shapes that its quantizers were built for, which would build them anew.
+
+    Built before they are told of Larq's metrics, they count none.
+    """
+    if isinstance(config, dict):
+        return {key: _unbuilt(value) for key, value in config.items() if key != "build_config"}
+    return [_unbuilt(value) for value in config] if isinstance(config, list) else config
+
+
 def _widened_shape(layer: keras.layers.Layer, copies: np.ndarray) -> dict[str, Any]:
     """How the configuration of a layer without weights changes where that states the number of channels."""
     if is_exactly(layer, keras.layers.Reshape):
@@ -249,6 +259,9 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         metrics = [m for sub in layer._flatten_layers() for m in getattr(sub, "_custom_metrics", None) or ()]
         with lq.context.metrics_scope(list(dict.fromkeys(metrics))):
             return super().clone(layer, **changes)
+
+    def adapted(self, config: Any) -> Any:
+        return _unbuilt(config)
 
     def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _graph.is_graph(layer):

@@ -336,7 +336,9 @@ class ConstantPad(keras.layers.Layer):
         return tf.TensorShape([input_shape[0], *(None if n is None else n + sum(m) for n, m in sizes)])
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.pad(inputs, [[0, 0], *self.margins], constant_values=tf.cast(self.value, inputs.dtype))
+        # Of zeros it is an operator of its own, which converters know best.
+        value = {"constant_values": tf.cast(self.value, inputs.dtype)} if self.value else {}
+        return tf.pad(inputs, [[0, 0], *self.margins], **value)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margins": self.margins, "value": self.value}

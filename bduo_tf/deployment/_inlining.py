@@ -63,8 +63,8 @@ class Inliner(_graph.GraphRewriter[Any]):
         # Layers of several nested models, now side by side, may bear the same name.
         return super().clone(layer, **{"name": self.unique_name(layer.name), **changes})
 
-    def config_of(self, layer: keras.layers.Layer) -> dict[str, Any]:
-        return in_float32(layer.get_config())
+    def adapted(self, config: Any) -> Any:
+        return in_float32(config)
 
     def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _graph.is_graph(layer):
