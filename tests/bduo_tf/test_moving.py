@@ -186,7 +186,7 @@ def test_a_layer_called_on_floats_and_on_bits_keeps_both_kernels_right():
     )
     moved = L.UpSampling2D()(CoupledStep(1)(split))[:, :8, :8, ::-1]
     model = randomize(keras.Model(image, norm(L.Add()([layer(split), layer(moved)]))), 0)
-    deployment, found = check(model, binary_layers=2)
+    deployment, _ = check(model, binary_layers=2)
     assert len(deployment.readers) == 2
 
 

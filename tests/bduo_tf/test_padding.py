@@ -46,16 +46,18 @@ CONVS = {
 }
 
 
-@pytest.mark.parametrize("kind", CONVS)
-@pytest.mark.parametrize("size", [(12, 12), (13, 11)])
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [("Conv2D", (12, 12)), ("Conv2D", (13, 11)), ("DepthwiseConv2D", (12, 12)), ("SeparableConv2D", (13, 11))],
+)
 def test_every_padding_stride_and_kernel(kind, size):
     def branch(margin, kernel, strides):
         conv = CONVS[kind](kernel_size=kernel, strides=strides, padding="valid")
         return lambda x: conv(L.ZeroPadding2D(margin)(x))
 
-    margins = [1, 2, 3, ((0, 1), (0, 1)), ((1, 0), (2, 1)), ((3, 2), (2, 3))]
+    margins = [1, 3, ((0, 1), (0, 1)), ((3, 2), (2, 3))]
     strides = [1, 2, 3] if kind == "Conv2D" else [2]
-    check(side_by_side([branch(*case) for case in itertools.product(margins, [1, 3, 4, 7], strides)], (*size, 2)))
+    check(side_by_side([branch(*case) for case in itertools.product(margins, [1, 3, 7], strides)], (*size, 2)))
 
 
 def test_the_stem_of_keras_own_resnets():

@@ -149,7 +149,7 @@ def test_layers_that_are_to_act_as_in_training_are_refused(layer, nested, traini
         x = inner(image, training=training)
     else:
         x = layer(name="bad")(image, training=training)
-    with pytest.raises(ValueError, match="to_lce_graph: layer 'bad' .* is called with training=True"):
+    with pytest.raises(ValueError, match=r"to_lce_graph: layer 'bad' .* is called with training=True"):
         bduo_tf.to_lce_graph(keras.Model(image, quant("QuantConv2D", 3, 3)(x)))
 
 
