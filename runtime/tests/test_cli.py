@@ -243,4 +243,4 @@ def test_an_operator_of_a_later_version(model, tmp_path, capsys):
 
 
 def test_not_a_classifier(model, image, capsys):
-    check_error(["run", model, image], "does not take images of 1 or 3 channels: its input is 1x8x8x16", capsys)
+    check_error(["run", model, image], "does not take images of 1, 3 or 4 channels: its input is 1x8x8x16", capsys)

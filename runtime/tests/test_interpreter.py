@@ -47,7 +47,7 @@ def test_batch_of_the_file(converted):
     wanted = interpreter.predict(x)
     interpreter.litert.resize_tensor_input(interpreter.litert.get_input_details()[0]["index"], (4, *SHAPE))
     interpreter.litert.allocate_tensors()
-    interpreter._inputs = interpreter.litert.get_input_details()
+    assert (interpreter.input_shapes, interpreter.output_shapes[0][0]) == ([(4, *SHAPE)], 4)
     np.testing.assert_array_equal(interpreter.predict(x), wanted)
 
 
