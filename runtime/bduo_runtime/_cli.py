@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("model")
-    common.add_argument("-v", "--verbose", action="store_true", help="show what LiteRT says, too")
+    verbose = {"action": "store_true", "help": "show what LiteRT says, too"}
+    parser.add_argument("-v", "--verbose", **verbose)
+    common.add_argument("-v", "--verbose", **verbose, default=argparse.SUPPRESS)
     timed = argparse.ArgumentParser(add_help=False)
     timed.add_argument("--threads", type=_threads, default=1, help=f"1 to {MOST_THREADS}, default 1")
 
@@ -160,7 +162,8 @@ def _info(args: argparse.Namespace) -> int:
     for name, dtype, shape in zip(i.input_names, i.input_types, i.input_shapes, strict=True):
         print(f"Input {name!r}: {dtype} {_sizes(shape)}.")
     for name, dtype, shape, kind in zip(i.output_names, i.output_types, i.output_shapes, i.output_kinds, strict=True):
-        print(f"Output {name!r}: {dtype} {_sizes(shape)}, {kind or 'not said whether logits or probabilities'}.")
+        unknown = "not said whether logits or probabilities" if len(shape) == 2 else ""
+        print(f"Output {name!r}: {', '.join(filter(None, [f'{dtype} {_sizes(shape)}', kind or unknown]))}.")
     print(said)
     return 0
 
@@ -184,7 +187,9 @@ def _described(known: Metadata) -> str:
 def _bench(args: argparse.Namespace) -> int:
     models = [args.model] + ([args.vs] if args.vs else [])
     interpreters = [Interpreter(model, args.threads) for model in models]
-    for interpreter in interpreters:
+    for model, interpreter in zip(models, interpreters, strict=True):
+        if not all(np.prod(shape) for shape in interpreter.input_shapes):
+            raise _UsageError(f"{model} has an input without elements: there is nothing to time")
         _feed(interpreter)
     # Rounds of about 20 ms, the models taking turns: what disturbs one disturbs the other.
     repeats = [max(1, int(0.02 / _time(interpreter, 3))) for interpreter in interpreters]

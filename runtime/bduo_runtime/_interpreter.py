@@ -54,6 +54,7 @@ class Interpreter:
         *,
         report: str | None = None,
     ) -> None:
+        self._lock = threading.RLock()  # LiteRT's interpreter serves one thread at a time, even for its shapes
         delegate = _library.load(num_threads, report)
         if isinstance(path, (bytes, bytearray, memoryview)):
             self._name, self._content = "the model", bytes(path)
@@ -72,16 +73,17 @@ class Interpreter:
             raise ModelError(f"{self._name}: {one_line(e)}") from None
         of_inputs, of_outputs = _graph.signature_names(self._content)
         self._input_names, self._output_names = _named(inputs, of_inputs), _named(outputs, of_outputs)
-        self._one_at_a_time = threading.Lock()
 
     @property
     def _inputs(self) -> list[dict[str, Any]]:
         """LiteRT's description of each input: asked for whenever it is needed, since `litert` may resize them."""
-        return self.litert.get_input_details()
+        with self._lock:
+            return self.litert.get_input_details()
 
     @property
     def _outputs(self) -> list[dict[str, Any]]:
-        return self.litert.get_output_details()
+        with self._lock:
+            return self.litert.get_output_details()
 
     @property
     def input_names(self) -> list[str]:
@@ -143,7 +145,7 @@ class Interpreter:
             ValueError: the shape, type or name is not the model's.
             ModelError: the model cannot be run on them.
         """
-        with self._one_at_a_time:
+        with self._lock:
             inputs = self._inputs
             arrays = self._checked(self._arrays(batch, inputs), inputs)
             if all(a.shape == _shape(d) for a, d in zip(arrays, inputs, strict=True)):
@@ -293,13 +295,12 @@ class Interpreter:
 
     def _run_in_parts(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
         """Batches of another size than the file's: as many runs as they need, what each returns put together."""
-        size = {len(array) for array in arrays}
         own = {_shape(detail)[:1] for detail in inputs}
         if len(own) > 1 or own & {(), (0,)}:
-            raise ModelError(f"{self._name} has inputs without a common batch: give inputs of just its shapes")
-        if len(size) > 1:
+            raise ModelError(f"{self._name} has inputs without a common batch: give arrays of just their shapes")
+        size, step = len(arrays[0]), own.pop()[0]
+        if any(len(array) != size for array in arrays):
             raise ValueError("all inputs must have the same batch")
-        (size,), ((step,),) = size, own
         parts: list[list[np.ndarray]] = [[] for _ in self._output_names]
         for start in range(0, size, step):
             outputs = self._run([_filled(a[start : start + step], step) for a in arrays], inputs)
@@ -316,11 +317,14 @@ class Interpreter:
     def _run(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
         try:
             for array, detail in zip(arrays, inputs, strict=True):
-                self.litert.set_tensor(detail["index"], np.ascontiguousarray(array))
+                self.litert.set_tensor(detail["index"], np.asarray(array, order="C"))
             self.litert.invoke()
-            return [self.litert.get_tensor(detail["index"]) for detail in self._outputs]
         except (ValueError, RuntimeError) as e:
             raise ModelError(f"{self._name}: {one_line(e)}") from None
+        try:
+            return [self.litert.get_tensor(detail["index"]) for detail in self._outputs]
+        except ValueError:
+            raise ModelError(f"{self._name} has an output that nothing is written to") from None
 
 
 def _shape(detail: dict[str, Any]) -> tuple[int, ...]:

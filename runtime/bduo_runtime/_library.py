@@ -1,5 +1,6 @@
 """The delegate, a shared library: where it lies, and how LiteRT loads it."""
 
+import ctypes
 import operator
 import os
 import sys
@@ -41,7 +42,7 @@ def delegate_path() -> str:
         path = Path(__file__).parent / names.get(sys.platform, "libbduo_runtime.so")
     if not path.is_file():
         raise FileNotFoundError(f"the delegate {path} is missing: install the package with `pip install ./runtime`")
-    return str(path)
+    return str(path.absolute())  # a bare name would be searched for where the system has its libraries
 
 
 def load(num_threads: int, report: str | None) -> Any:
@@ -52,7 +53,8 @@ def load(num_threads: int, report: str | None) -> Any:
         report: see `Interpreter`.
 
     Raises:
-        OptionError: num_threads is another number, or BDUO_RUNTIME_ISA names an instruction set that is not there.
+        OptionError: num_threads is another number, BDUO_RUNTIME_ISA names an instruction set that is not there, or
+            BDUO_RUNTIME_LIBRARY something that is not the delegate.
         FileNotFoundError: see `delegate_path`.
     """
     if operator.index(num_threads) < 1:
@@ -62,7 +64,12 @@ def load(num_threads: int, report: str | None) -> Any:
     options: dict[str, int | str] = {"num_threads": num_threads}
     if report is not None:
         options["report"] = report
+    path = delegate_path()
     try:
-        return litert.load_delegate(delegate_path(), options)
+        _ = ctypes.CDLL(path).tflite_plugin_create_delegate
+    except (OSError, AttributeError) as e:
+        raise OptionError(f"{path} is not the delegate: {e}") from None
+    try:
+        return litert.load_delegate(path, options)
     except ValueError as e:  # the last line is the delegate's own
         raise OptionError(str(e).splitlines()[-1].removeprefix("bduo_runtime: ")) from None
