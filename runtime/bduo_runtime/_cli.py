@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bduo_runtime import _operators, _scores, _terminal
+from bduo_runtime import _operators, _scores
 from bduo_runtime._errors import ModelError
 from bduo_runtime._interpreter import Interpreter
 from bduo_runtime._library import MOST_THREADS, OptionError
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None, shown: Shown = contextlib.nullcontex
     Args:
         argv: its arguments, those of the process if None.
         shown: what a command that is not --verbose is run in, given the exceptions that become a line of their own:
-            `_terminal.quiet` if the process is all the command's.
+            `quiet` of `_terminal` if the process is all the command's.
 
     Returns:
         The exit code: 0, or 1 after a line on each thing that is wrong; 130 if it was interrupted, 141 if nobody reads
@@ -54,14 +55,11 @@ def main(argv: Sequence[str] | None = None, shown: Shown = contextlib.nullcontex
             if sys.stdout is not None:
                 sys.stdout.flush()  # what cannot be written is noticed here, not when Python ends
     except BrokenPipeError:  # as of `| head`, which misses nothing
-        _terminal.discard_output()
         return _NOT_READ
     except KeyboardInterrupt:
         _say("interrupted")
         return _INTERRUPTED
     except _EXPECTED as e:
-        if isinstance(e, OSError) and e.filename is None:
-            _terminal.discard_output()
         return _complain(e)
 
 
@@ -78,7 +76,9 @@ def _complain(error: Exception) -> int:
 
 def _say(message: str) -> None:
     if sys.stderr is not None:
-        print(f"python -m bduo_runtime: {message}", file=sys.stderr)
+        # A message may hold a name from the file, which is not to steer the terminal.
+        plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        print(f"python -m bduo_runtime: {plain}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("model")
-    verbose = {"action": "store_true", "help": "show what LiteRT says, too"}
+    verbose: dict[str, Any] = {"action": "store_true", "help": "show what LiteRT says, too"}
     parser.add_argument("-v", "--verbose", **verbose)
     common.add_argument("-v", "--verbose", **verbose, default=argparse.SUPPRESS)
     timed = argparse.ArgumentParser(add_help=False)

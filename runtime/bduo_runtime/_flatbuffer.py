@@ -59,8 +59,8 @@ class Table:
         start, length = self._vector(field)
         return bytes(self._table.Bytes[start : start + min(length, _MOST_ENTRIES)]).decode(errors="replace")
 
-    def numbers(self, field: int, flags: type) -> tuple[Any, ...]:
-        """A vector of numbers."""
+    def numbers(self, field: int, flags: Any) -> tuple[Any, ...]:
+        """A vector of numbers, of the type that one of flatbuffers.number_types stands for."""
         start, length = self._vector(field)
         if length > _MOST_ENTRIES:
             raise IndexError(length)

@@ -55,7 +55,9 @@ def of_classes(scores: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 def of_operator(operator: int | None) -> str | None:
     """The kind of scores that an operator certainly makes, None if there is none."""
-    return {_graph.SOFTMAX: "softmax", _graph.LOGISTIC: "sigmoid"}.get(operator)  # type: ignore[call-overload]
+    if operator == _graph.SOFTMAX:
+        return "softmax"
+    return "sigmoid" if operator == _graph.LOGISTIC else None
 
 
 def guess(scores: np.ndarray, scale: float, operator: int | None) -> str:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from typing import IO, Any
 
-__all__ = ["discard_output", "quiet"]
+__all__ = ["finish_output", "quiet"]
 
 _TAIL_BYTES = 4000
 
@@ -61,8 +61,12 @@ def _tail(kept: IO[Any]) -> str:
     return kept.read().decode(errors="replace")
 
 
-def discard_output() -> None:
-    """Standard output cannot be written any more: Python shall not try it again when it ends."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
+def finish_output() -> None:
+    """Gives up what standard output does not take, so that Python does not complain of it again when it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -219,7 +219,11 @@ def test_the_error_is_the_last_line(folder, image):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [(b"LceBconv9d", "neither LiteRT nor bduo_runtime knows the operator LceBconv9d"), (b"NewBconv2d", "NewBconv2d")],
+    [
+        (b"LceBconv9d", "neither LiteRT nor bduo_runtime knows the operator LceBconv9d"),
+        (b"NewBconv2d", "NewBconv2d"),
+        (b"Lce\x1b[2Jv2d", r"knows the operator Lce\x1b[2Jv2d"),
+    ],
 )
 def test_an_unknown_operator(model, tmp_path, name, message, capsys):
     path = tmp_path / "new.tflite"
