@@ -2,7 +2,12 @@
 
 import sys
 
+from bduo_runtime import _terminal
 from bduo_runtime._cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.stdout is not None:  # a class or file name that the terminal has no characters for is shown all the same
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = main(shown=_terminal.quiet)
+    _terminal.finish_output()
+    sys.exit(code)

@@ -1,67 +1,120 @@
 """The command line: info, bench and run."""
 
 import argparse
+import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bduo_runtime import _operators
-from bduo_runtime._interpreter import Interpreter, ModelError
+from bduo_runtime import _operators, _scores
+from bduo_runtime._errors import ModelError
+from bduo_runtime._interpreter import Interpreter
+from bduo_runtime._library import MOST_THREADS, OptionError
 from bduo_runtime._metadata import Metadata, MetadataError, parse_labels, read_metadata
 
 __all__ = ["main"]
+
+_INTERRUPTED, _NOT_READ = 130, 141
+"""Exit codes of what a shell's signals end: 128 + SIGINT, 128 + SIGPIPE."""
 
 
 class _UsageError(Exception):
     """Something the user can put right; the message says what."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code: 0, or 1 after a line on each thing that is wrong."""
-    args = _parser().parse_args(argv)
+_EXPECTED = (ModelError, OptionError, _UsageError, OSError, ImportError, MemoryError)
+
+Shown = Callable[[tuple[type[Exception], ...]], AbstractContextManager[None]]
+
+
+def main(argv: Sequence[str] | None = None, shown: Shown = contextlib.nullcontext) -> int:  # type: ignore[assignment]
+    """Runs a command.
+
+    Args:
+        argv: its arguments, those of the process if None.
+        shown: what a command that is not --verbose is run in, given the exceptions that become a line of their own:
+            `quiet` of `_terminal` if the process is all the command's.
+
+    Returns:
+        The exit code: 0, or 1 after a line on each thing that is wrong; 130 if it was interrupted, 141 if nobody reads
+        what it prints.
+    """
     try:
-        return args.command(args)
-    except (ModelError, _UsageError, OSError, ImportError) as e:
+        try:
+            args = _parser().parse_args(argv)
+            with contextlib.nullcontext() if args.verbose else shown(_EXPECTED):
+                return args.command(args)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # what cannot be written is noticed here, not when Python ends
+    except BrokenPipeError:  # as of `| head`, which misses nothing
+        return _NOT_READ
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return _INTERRUPTED
+    except _EXPECTED as e:
         return _complain(e)
 
 
 def _complain(error: Exception) -> int:
     """One line on stderr; returns the exit code."""
-    named = isinstance(error, OSError) and error.filename and error.strerror
-    message = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[attr-defined]
-    print(f"python -m bduo_runtime: error: {message}", file=sys.stderr)
+    message = next(iter(str(error).splitlines()), type(error).__name__)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        message = "not enough memory" + (f": {error}" if str(error) else "")
+    _say(f"error: {message}")
     return 1
+
+
+def _say(message: str) -> None:
+    if sys.stderr is not None:
+        # A message may hold a name from the file, which is not to steer the terminal.
+        plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        print(f"python -m bduo_runtime: {plain}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bduo_runtime", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("model")
+    verbose: dict[str, Any] = {"action": "store_true", "help": "show what LiteRT says, too"}
+    parser.add_argument("-v", "--verbose", **verbose)
+    common.add_argument("-v", "--verbose", **verbose, default=argparse.SUPPRESS)
+    timed = argparse.ArgumentParser(add_help=False)
+    timed.add_argument("--threads", type=_threads, default=1, help=f"1 to {MOST_THREADS}, default 1")
 
-    info = commands.add_parser("info", help="each operator of a model: who runs it, with which kernel, fused into what")
-    info.add_argument("model")
+    info = commands.add_parser(
+        "info", parents=[common], help="each operator of a model: who runs it, with which kernel, fused into what"
+    )
     info.set_defaults(command=_info)
 
-    bench = commands.add_parser("bench", help="how long one inference takes, and each step of it")
-    bench.add_argument("model")
+    bench = commands.add_parser(
+        "bench", parents=[common, timed], help="how long one inference takes, and each step of it"
+    )
     bench.add_argument("--vs", metavar="other.tflite", help="another model, timed in turns with the first")
-    bench.add_argument("--threads", type=_count, default=1, help="default 1")
     bench.add_argument("--rounds", type=_count, default=30, help="default 30")
     bench.set_defaults(command=_bench)
 
-    run = commands.add_parser("run", help="classify images")
-    run.add_argument("model")
+    run = commands.add_parser("run", parents=[common, timed], help="classify images")
     run.add_argument("images", nargs="+", metavar="image")
     run.add_argument("--labels", help="text file, one class a line; default: the model's own")
     run.add_argument("--top", type=_count, default=5, help="classes to show, default 5")
-    run.add_argument("--threads", type=_count, default=1, help="default 1")
     run.add_argument(
         "--range", nargs=2, type=float, metavar=("BLACK", "WHITE"), dest="limits",
         help="what the model takes black and white for; default: as it says itself, else -1 1",
+    )  # fmt: skip
+    run.add_argument(
+        "--scores", choices=_scores.KINDS, metavar="KIND",
+        help=f"what the model gives: {', '.join(_scores.KINDS)}; default: as it says itself, else guessed",
     )  # fmt: skip
     run.set_defaults(command=_run)
     return parser
@@ -74,7 +127,15 @@ def _count(text: str) -> int:
     return value
 
 
+def _threads(text: str) -> int:
+    value = _count(text)
+    if value > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be at most {MOST_THREADS}")
+    return value
+
+
 def _info(args: argparse.Namespace) -> int:
+    interpreter = Interpreter(args.model)
     steps = _operators.steps(args.model, 1, lambda _: None)
     by_node = {node: step for step in steps for node in step.nodes}
     operators = _operators.model_operators(args.model)
@@ -91,32 +152,50 @@ def _info(args: argparse.Namespace) -> int:
             runner = f"bduo, fused into {step.nodes[-1]}"
         print(f"{op.index:8}  {op.name:24} {output:28} {runner}")
     print(f"{len(by_node)} of {len(operators)} operators run in {len(steps)} steps of bduo, the others by LiteRT.")
-    print(_described(args.model))
+    try:
+        interpreter.metadata = read_metadata(Path(args.model).read_bytes())
+        said = _described(interpreter.metadata)
+    except MetadataError as e:
+        interpreter.metadata = Metadata()
+        said = f"Metadata that cannot be used: {e}."
+    i = interpreter
+    for name, dtype, shape in zip(i.input_names, i.input_types, i.input_shapes, strict=True):
+        print(f"Input {name!r}: {dtype} {_sizes(shape)}.")
+    for name, dtype, shape, kind in zip(i.output_names, i.output_types, i.output_shapes, i.output_kinds, strict=True):
+        unknown = "not said whether logits or probabilities" if len(shape) == 2 else ""
+        print(f"Output {name!r}: {', '.join(filter(None, [f'{dtype} {_sizes(shape)}', kind or unknown]))}.")
+    print(said)
     return 0
 
 
-def _described(model: str) -> str:
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _described(known: Metadata) -> str:
     """The line on a model's metadata."""
-    try:
-        known = read_metadata(Path(model).read_bytes())
-    except MetadataError as e:
-        return f"Metadata that cannot be used: {e}."
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
     scaling = f"pixels 0..255 are scaled by (pixel - {mean}) / {std}" if mean else "no scaling of pixels"
     labels = f"{len(known.labels)} labels, {known.labels[0]} to {known.labels[-1]}" if known.labels else "no labels"
-    return f"Metadata: {scaling}; {labels}."
+    fit = ""
+    if known.fit:
+        how = "resized until they cover" if known.fit.whole else "cropped to the proportions of, and resized to,"
+        fit = f"pictures are {how} {_sizes(known.fit.resize)}; "
+    return f"Metadata: {fit}{scaling}; {labels}."
 
 
 def _bench(args: argparse.Namespace) -> int:
     models = [args.model] + ([args.vs] if args.vs else [])
     interpreters = [Interpreter(model, args.threads) for model in models]
-    for interpreter in interpreters:
+    for model, interpreter in zip(models, interpreters, strict=True):
+        if not all(np.prod(shape) for shape in interpreter.input_shapes):
+            raise _UsageError(f"{model} has an input without elements: there is nothing to time")
         _feed(interpreter)
     # Rounds of about 20 ms, the models taking turns: what disturbs one disturbs the other.
     repeats = [max(1, int(0.02 / _time(interpreter, 3))) for interpreter in interpreters]
     times = np.array([[_time(i, n) for i, n in zip(interpreters, repeats, strict=True)] for _ in range(args.rounds)])
-    batch = interpreters[0].input_shapes[0][0]
-    print(f"threads {args.threads}, batch {batch}, {args.rounds} rounds; ms for one inference")
+    shape = _sizes(interpreters[0].input_shapes[0])
+    print(f"threads {args.threads}, input {shape}, {args.rounds} rounds; ms for one inference")
     for model, series in zip(models, times.T * 1e3, strict=True):
         print(f"  median {np.median(series):9.3f}   min {series.min():9.3f}   {model}")
     if args.vs:
@@ -146,8 +225,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _feed(interpreter: Interpreter) -> None:
-    arrays = _operators.random_inputs(interpreter)
-    interpreter.predict(arrays if len(arrays) > 1 else arrays[0])
+    interpreter.predict(_operators.random_inputs(interpreter))
 
 
 def _time(interpreter: Interpreter, runs: int) -> float:
@@ -183,8 +261,15 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _metadata(args: argparse.Namespace, interpreter: Interpreter) -> Metadata:
-    """The model's, or what the options say; those suffice where the model's is malformed."""
-    known = Metadata() if args.labels and args.limits else interpreter.metadata
+    """The model's, or what the options say; labels and range suffice where the model's is malformed."""
+    try:
+        known = interpreter.metadata
+    except ModelError:
+        if not (args.labels and args.limits):
+            raise
+        known = Metadata()
+    if args.scores:
+        known = replace(known, outputs=(args.scores,))
     if args.labels:
         try:
             known = replace(known, labels=parse_labels(Path(args.labels).read_bytes()))
@@ -199,7 +284,7 @@ def _metadata(args: argparse.Namespace, interpreter: Interpreter) -> Metadata:
 
 
 def _read_image(name: str) -> np.ndarray:
-    """The picture in a file, upright: uint8, (height, width, 3)."""
+    """The picture in a file, upright: uint8 (height, width, 3), or 4 channels if it says what is transparent."""
     try:
         from PIL import Image, ImageOps
     except ImportError:
@@ -210,7 +295,11 @@ def _read_image(name: str) -> np.ndarray:
             with Image.open(file) as opened:
                 if opened.mode[0] in "IF":  # Pillow would cut the values off at 255
                     raise ValueError("more than 8 bits a channel")
-                return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+                image = ImageOps.exif_transpose(opened)
+                transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+                return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+        except MemoryError:
+            raise
         except Exception as e:  # of damaged files Pillow's readers raise whatever befalls them
             reason = next(iter(str(e).splitlines()), type(e).__name__)
             raise _UsageError(f"{name} is not an image that Pillow can read: {reason}") from None

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from flatbuffers import number_types
 from flatbuffers.table import Table as _Table
@@ -58,11 +59,16 @@ class Table:
         start, length = self._vector(field)
         return bytes(self._table.Bytes[start : start + min(length, _MOST_ENTRIES)]).decode(errors="replace")
 
-    def floats(self, field: int) -> tuple[float, ...]:
+    def numbers(self, field: int, flags: Any) -> tuple[Any, ...]:
+        """A vector of numbers, of the type that one of flatbuffers.number_types stands for."""
         start, length = self._vector(field)
         if length > _MOST_ENTRIES:
             raise IndexError(length)
-        return tuple(self._table.Get(number_types.Float32Flags, start + 4 * i) for i in range(length))
+        return tuple(self._table.Get(flags, start + flags.bytewidth * i) for i in range(length))
+
+    def length(self, field: int) -> int:
+        """How many elements a vector says that it has."""
+        return self._vector(field)[1]
 
     def _vector(self, field: int) -> tuple[int, int]:
         """Where its first element is, and how many there are."""

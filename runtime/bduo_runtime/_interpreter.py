@@ -1,46 +1,21 @@
 """A thin interpreter: LiteRT's, with the delegate loaded."""
 
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import interpreter as litert
-from flatbuffers import number_types
 
-from bduo_runtime import _images
-from bduo_runtime._flatbuffer import root
-from bduo_runtime._library import delegate_path
+from bduo_runtime import _graph, _images, _library, _scores
+from bduo_runtime._errors import ModelError, one_line
 from bduo_runtime._metadata import Metadata, MetadataError, read_metadata
+from bduo_runtime._scores import Prediction
 
-__all__ = ["Interpreter", "ModelError", "Prediction"]
-
-# Places in schema.fbs' Model and OperatorCode.
-_MODEL_OPERATOR_CODES = 1
-_CUSTOM_CODE, _VERSION = 1, 2
-
-
-class ModelError(ValueError):
-    """A file that is no TFLite model, or one that cannot be run; the message is one line."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A class of a classifier, and what an image has of it.
-
-    Attributes:
-        label: the class name, "class 3" where the model has none.
-        probability: from 0 to 1.
-        score: the model's own output.
-        index: of the class.
-    """
-
-    label: str
-    probability: float
-    score: float
-    index: int
+__all__ = ["Interpreter"]
 
 
 class Interpreter:
@@ -53,78 +28,131 @@ class Interpreter:
     print(best.label, best.probability)
     ```
 
+    An interpreter may be used by several threads: `predict`, and so `classify`, is done by one after the other. An
+    interpreter for each thread lets them run side by side.
+
     Args:
-        path: the file, or its content as bytes.
-        num_threads: of the delegate and of LiteRT, at least 1.
+        path: the file, or its content as bytes, bytearray or memoryview (which is copied).
+        num_threads: of the delegate and of LiteRT, 1 to 256.
         report: a file to append a line of JSON to for each step of the delegate, when the interpreter goes; what
             `python -m bduo_runtime bench` prints comes from there. Steps are timed only with it.
 
     Attributes:
-        litert: LiteRT's interpreter, its tensors allocated, for everything that `predict` does not offer.
+        litert: LiteRT's interpreter, its tensors allocated, for everything that `predict` does not offer. Inputs that
+            were resized there, and allocated again, have their new shapes here as well.
 
     Raises:
         FileNotFoundError: there is no such file.
         ModelError: it is not a TFLite model or cannot be run.
-        ValueError: num_threads is less than 1.
+        ValueError: num_threads is not 1 to 256, or BDUO_RUNTIME_ISA names an instruction set that is not there.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | bytes, num_threads: int = 1, *, report: str | None = None
+        self,
+        path: str | os.PathLike[str] | bytes | bytearray | memoryview,
+        num_threads: int = 1,
+        *,
+        report: str | None = None,
     ) -> None:
-        if num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        self._name = name = "the model" if isinstance(path, bytes) else os.fspath(path)
-        self._content = content = path if isinstance(path, bytes) else Path(path).read_bytes()
-        if content[4:8] != b"TFL3":
-            raise ModelError(f"{name} is not a TFLite model")
-        options: dict[str, int | str] = {"num_threads": num_threads}
-        if report is not None:
-            options["report"] = report
-        delegate = litert.load_delegate(delegate_path(), options)
+        self._lock = threading.RLock()  # LiteRT's interpreter serves one thread at a time, even for its shapes
+        delegate = _library.load(num_threads, report)
+        if isinstance(path, (bytes, bytearray, memoryview)):
+            self._name, self._content = "the model", bytes(path)
+        else:
+            self._name, self._content = os.fspath(path), Path(path).read_bytes()
+        if self._content[4:8] != b"TFL3":
+            raise ModelError(f"{self._name} is not a TFLite model")
         try:
             self.litert = litert.Interpreter(
-                model_content=content, num_threads=num_threads, experimental_delegates=[delegate]
+                model_content=self._content, num_threads=num_threads, experimental_delegates=[delegate]
             )
             self.litert.allocate_tensors()
-            _check_versions(content)
+            _graph.check_versions(self._content)
+            inputs, outputs = self._inputs, self._outputs
         except (ValueError, RuntimeError) as e:
-            raise ModelError(f"{name}: {_one_line(e)}") from None
-        self._inputs = self.litert.get_input_details()
-        self._outputs = self.litert.get_output_details()
+            raise ModelError(f"{self._name}: {one_line(e)}") from None
+        of_inputs, of_outputs = _graph.signature_names(self._content)
+        self._input_names, self._output_names = _named(inputs, of_inputs), _named(outputs, of_outputs)
+
+    @property
+    def _inputs(self) -> list[dict[str, Any]]:
+        """LiteRT's description of each input: asked for whenever it is needed, since `litert` may resize them."""
+        with self._lock:
+            return self.litert.get_input_details()
+
+    @property
+    def _outputs(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return self.litert.get_output_details()
+
+    @property
+    def input_names(self) -> list[str]:
+        """The name of each input: what the file's signature calls it, its tensor's name where there is no signature."""
+        return list(self._input_names)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The name of each output, see `input_names`."""
+        return list(self._output_names)
 
     @property
     def input_shapes(self) -> list[tuple[int, ...]]:
         """The shape of each input as the file has it, the batch first."""
-        return [tuple(d["shape"].tolist()) for d in self._inputs]
+        return [_shape(d) for d in self._inputs]
+
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each output as the file has it, the batch first."""
+        return [_shape(d) for d in self._outputs]
 
     @property
     def input_types(self) -> list[np.dtype]:
         """The type of each input."""
         return [np.dtype(d["dtype"]) for d in self._inputs]
 
+    @property
+    def output_types(self) -> list[np.dtype]:
+        """The type of each output."""
+        return [np.dtype(d["dtype"]) for d in self._outputs]
+
+    @property
+    def output_kinds(self) -> list[str | None]:
+        """What each output's scores are, such as "softmax" (see `Metadata.outputs`); None if the file does not tell.
+
+        It is what the metadata say, else what the operator tells that makes the output.
+
+        Raises:
+            ModelError: the metadata are malformed, or for another number of outputs.
+        """
+        said, count = self.metadata.outputs, len(self._output_names)
+        if said and len(said) != count:
+            raise ModelError(f"{self._name} has {count} outputs, but there are metadata for {len(said)}")
+        pairs = zip(said or (None,) * count, self._makers, strict=True)
+        return [kind or _scores.of_operator(maker) for kind, maker in pairs]
+
     def predict(self, batch: Any) -> Any:
         """Runs the model on a batch of any size.
 
         Args:
-            batch: array (batch, ...) of the input's shape and type (floats of any width), or a list of such, one an
-                input. The model's own batch (mostly 1) is run as often as needed.
+            batch: array (batch, ...) of the input's shape and type (floats of any width); of several inputs a list of
+                such in the order of `input_names`, or a dict by name. The model's own batch (mostly 1) is run as often
+                as needed.
 
         Returns:
-            Array (batch, ...) or, of a model of several outputs, a list of such.
+            Array (batch, ...) or, of a model of several outputs, a list of such in the order of `output_names`.
 
         Raises:
-            ValueError: the shape or type is not the model's.
+            ValueError: the shape, type or name is not the model's.
+            ModelError: the model cannot be run on them.
         """
-        several = isinstance(batch, (list, tuple)) and len(self._inputs) > 1
-        arrays = self._checked([np.asarray(a) for a in batch] if several else [np.asarray(batch)])
-        size = arrays[0].shape[0]
-        step = self.input_shapes[0][0]
-        parts = [self._run([a[i : i + step] for a in arrays], step) for i in range(0, size, step)]
-        outputs = []
-        for i, detail in enumerate(self._outputs):
-            empty = np.empty((0, *detail["shape"][1:]), detail["dtype"])
-            outputs.append(np.concatenate([empty, *(part[i] for part in parts)])[:size])
-        return outputs if len(outputs) > 1 else outputs[0]
+        with self._lock:
+            inputs = self._inputs
+            arrays = self._checked(self._arrays(batch, inputs), inputs)
+            if all(a.shape == _shape(d) for a, d in zip(arrays, inputs, strict=True)):
+                outputs = self._run(arrays, inputs)
+            else:
+                outputs = self._run_in_parts(arrays, inputs)
+        return outputs if len(outputs) != 1 else outputs[0]
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -150,12 +178,14 @@ class Interpreter:
     def preprocess(self, image: Any) -> np.ndarray:
         """A picture as the model takes it, for `predict`.
 
-        It is made grey or coloured, fitted to the model's size as the training images were (cropped about its
-        centre to the proportions, then resized; a margin where only a few pixels are missing), and scaled as
-        the metadata says; black to -1 and white to 1 where that says nothing.
+        It is made grey or coloured, transparent parts black, and fitted to the model's size and scaled as the file's
+        metadata says. Where that says nothing it is cropped about its centre to the proportions, then resized (a margin
+        where only a few pixels are missing), and black becomes -1, white 1.
 
         Args:
-            image: uint8 array (height, width, 3), red, green, blue, or (height, width), of any size.
+            image: uint8 array (height, width, 3), red, green, blue, or (height, width), of any size; with transparency
+                (height, width, 4) or (height, width, 2). A model of 4 channels takes red, green, blue, alpha as they
+                are.
 
         Returns:
             Array (1, height, width, channels) of the input's size and type.
@@ -165,24 +195,26 @@ class Interpreter:
             ModelError: the model does not take images.
             ImportError: it has to be resized, and Pillow is not installed.
         """
-        shape, detail = self.input_shapes[0], self._inputs[0]
-        if len(self._inputs) != 1 or len(shape) != 4 or shape[3] not in (1, 3):
-            described = ", ".join("x".join(map(str, s)) for s in self.input_shapes)
-            raise ModelError(f"{self._name} does not take images of 1 or 3 channels: its input is {described}")
+        shapes = self.input_shapes
+        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3, 4) or not all(shapes[0]):
+            described = ", ".join("x".join(map(str, s)) for s in shapes)
+            raise ModelError(f"{self._name} does not take images of 1, 3 or 4 channels: its input is {described}")
+        _, height, width, channels = shapes[0]
         image = np.asarray(image)
-        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))):
+        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
             raise ValueError(
-                f"an image must be uint8 of shape (height, width, 3) or (height, width), not {image.dtype} of shape "
-                f"{image.shape}"
+                f"an image must be uint8 of shape (height, width, 3) or (height, width), or with transparency (height, "
+                f"width, 4) or (height, width, 2), not {image.dtype} of shape {image.shape}"
             )
         if image.size == 0:
             raise ValueError(f"an image must have pixels, not the shape {image.shape}")
         known = self.metadata if self.metadata.mean else self.metadata.with_range(-1, 1)
-        if not {len(known.mean), len(known.std)} <= {1, shape[3]}:
-            raise ModelError(f"{self._name} has a normalization for other than its {shape[3]} channels")
+        if not {len(known.mean), len(known.std)} <= {1, channels}:
+            raise ModelError(f"{self._name} has a normalization for other than its {channels} channels")
         image = image[..., None] if image.ndim == 2 else image
-        pixels = _images.fit(_images.with_channels(image, shape[3]), (shape[1], shape[2]))
+        pixels = _images.fit(_images.with_channels(image, channels), (height, width), known.fit)
         values = _images.normalize(pixels, known.mean, known.std)[None]
+        detail = self._inputs[0]
         if np.issubdtype(detail["dtype"], np.floating):
             return values.astype(detail["dtype"], copy=False)
         if not detail["quantization"][0]:
@@ -193,80 +225,131 @@ class Interpreter:
     def rank(self, outputs: Any, top: int = 5) -> list[Prediction]:
         """The likeliest classes of one image, the likeliest first.
 
+        What the outputs are (docs/runtime.md) is in the file's metadata, or in those that were assigned to `metadata`.
+        Where nobody says, a softmax and a sigmoid are known by their operators, and else scores that sum to 1 are
+        probabilities, all others logits. A single unit tells two classes apart; without a word on it a value from 0 to
+        1 is ambiguous: it is taken for a probability, unless a layer's product makes it.
+
         Args:
-            outputs: what `predict` returned for it, (1, classes). Probabilities are taken as they are (not
-                negative, sum 1), all else for logits.
+            outputs: what `predict` returned for it, (1, units).
             top: how many classes.
 
         Raises:
             ModelError: the model is not a classifier, or has labels for another number of classes.
         """
-        if isinstance(outputs, list) or outputs.ndim != 2 or len(outputs) != 1:
+        if isinstance(outputs, list) or outputs.ndim != 2 or len(outputs) != 1 or outputs.size == 0:
             raise ModelError(f"{self._name} is not a classifier: its output is not (batch, classes)")
-        labels = self.metadata.labels
-        if labels and len(labels) != outputs.shape[1]:
-            raise ModelError(f"{self._name} has {outputs.shape[1]} classes, but there are {len(labels)} labels")
         scale, zero_point = self._outputs[0]["quantization"]
         scores = (outputs[0].astype(np.float64) - zero_point) * (scale or 1.0)
-        probabilities = scores
-        if scores.min() < 0 or abs(scores.sum() - 1) > 0.01:
-            probabilities = np.exp(scores - scores.max())
-            probabilities /= probabilities.sum()
+        kind = self.output_kinds[0] or _scores.guess(scores, scale, self._makers[0])
+        probabilities, scores = _scores.of_classes(scores, kind)
+        labels = self.metadata.labels
+        if labels and len(labels) != len(scores):
+            raise ModelError(f"{self._name} has {len(scores)} classes, but there are {len(labels)} labels")
         return [
             Prediction(labels[i] if labels else f"class {i}", float(probabilities[i]), float(scores[i]), int(i))
             for i in np.argsort(-scores, kind="stable")[:top]
         ]
 
-    def _checked(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    @cached_property
+    def _makers(self) -> list[int | None]:
+        """The operator that makes each output."""
+        return [_graph.maker(self._content, d["index"]) for d in self._outputs]
+
+    def _arrays(self, batch: Any, inputs: list[dict[str, Any]]) -> list[np.ndarray]:
+        """What `predict` was given, an array an input."""
+        if not inputs:
+            raise ModelError(f"{self._name} has no inputs")
+        if isinstance(batch, Mapping):
+            batch = self._by_name(batch)
+        elif not isinstance(batch, (list, tuple)) or (len(inputs) == 1 and not _holds_one(batch, inputs[0])):
+            batch = [batch]
+        if len(batch) != len(inputs):
+            raise ValueError(f"the model has {len(inputs)} inputs, not {len(batch)}")
+        return [np.asarray(array) for array in batch]
+
+    def _by_name(self, arrays: Mapping[str, Any]) -> list[Any]:
+        names = self._input_names
+        known = f"the model's inputs are {', '.join(map(repr, names))}"
+        if len(set(names)) < len(names):
+            raise ValueError(f"{known}: a list tells those of one name apart, a dict does not")
+        for name in arrays:
+            if name not in names:
+                raise ValueError(f"there is no input {name!r}: {known}")
+        for name in names:
+            if name not in arrays:
+                raise ValueError(f"the input {name!r} is missing: {known}")
+        return [arrays[name] for name in names]
+
+    def _checked(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
         """The arrays in the inputs' types, if they fit."""
-        if len(arrays) != len(self._inputs):
-            raise ValueError(f"the model has {len(self._inputs)} inputs, not {len(arrays)}")
-        arrays = [_as_float(a, d["dtype"]) for a, d in zip(arrays, self._inputs, strict=True)]
-        for array, detail, shape in zip(arrays, self._inputs, self.input_shapes, strict=True):
+        arrays = [_as_float(a, d["dtype"]) for a, d in zip(arrays, inputs, strict=True)]
+        for array, detail, name in zip(arrays, inputs, self._input_names, strict=True):
+            shape = _shape(detail)
             if array.ndim != len(shape) or array.shape[1:] != shape[1:]:
-                wanted = ", ".join(["batch", *map(str, shape[1:])])
-                raise ValueError(f"input {detail['name']!r} must have the shape ({wanted}), not {array.shape}")
+                wanted = ", ".join(["batch", *map(str, shape[1:])][: len(shape)])
+                raise ValueError(f"input {name!r} must have the shape ({wanted}), not {array.shape}")
             if array.dtype != detail["dtype"]:
-                raise ValueError(f"input {detail['name']!r} must be {np.dtype(detail['dtype'])}, not {array.dtype}")
-            if array.shape[0] != arrays[0].shape[0]:
-                raise ValueError("all inputs must have the same batch")
+                raise ValueError(f"input {name!r} must be {np.dtype(detail['dtype'])}, not {array.dtype}")
         return arrays
 
-    def _run(self, arrays: list[np.ndarray], step: int) -> list[np.ndarray]:
-        for array, detail in zip(arrays, self._inputs, strict=True):
-            if len(array) < step:  # the last part: filled up, what comes of that is cut off
-                array = np.concatenate([array, np.zeros((step - len(array), *array.shape[1:]), array.dtype)])
-            self.litert.set_tensor(detail["index"], np.ascontiguousarray(array))
+    def _run_in_parts(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
+        """Batches of another size than the file's: as many runs as they need, what each returns put together."""
+        own = {_shape(detail)[:1] for detail in inputs}
+        if len(own) > 1 or own & {(), (0,)}:
+            raise ModelError(f"{self._name} has inputs without a common batch: give arrays of just their shapes")
+        size, step = len(arrays[0]), own.pop()[0]
+        if any(len(array) != size for array in arrays):
+            raise ValueError("all inputs must have the same batch")
+        parts: list[list[np.ndarray]] = [[] for _ in self._output_names]
+        for start in range(0, size, step):
+            outputs = self._run([_filled(a[start : start + step], step) for a in arrays], inputs)
+            for part, output in zip(parts, outputs, strict=True):
+                if output.shape[:1] != (step,):
+                    raise ModelError(
+                        f"{self._name} has outputs without a batch: give arrays of just its inputs' shapes"
+                    )
+                part.append(output)
+        if size:
+            return [np.concatenate(part)[:size] for part in parts]
+        return [np.empty((0, *_shape(detail)[1:]), detail["dtype"]) for detail in self._outputs]
+
+    def _run(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
         try:
+            for array, detail in zip(arrays, inputs, strict=True):
+                self.litert.set_tensor(detail["index"], np.asarray(array, order="C"))
             self.litert.invoke()
         except (ValueError, RuntimeError) as e:
-            raise ModelError(_one_line(e)) from None
-        return [self.litert.get_tensor(detail["index"]) for detail in self._outputs]
+            raise ModelError(f"{self._name}: {one_line(e)}") from None
+        try:
+            return [self.litert.get_tensor(detail["index"]) for detail in self._outputs]
+        except ValueError:
+            raise ModelError(f"{self._name} has an output that nothing is written to") from None
+
+
+def _shape(detail: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(detail["shape"].tolist())
+
+
+def _named(details: list[dict[str, Any]], signature: _graph.Names) -> list[str]:
+    """The signature's names of tensors, each once; the tensors' own where it has none or names them alike."""
+    left: dict[int, Iterator[str]] = {tensor: iter(names) for tensor, names in signature.items()}
+    names = [next(left.get(d["index"], iter(())), "") or d["name"] for d in details]
+    return names if len(set(names)) == len(names) else [d["name"] for d in details]
+
+
+def _holds_one(batch: Any, detail: dict[str, Any]) -> bool:
+    """Whether a list is that of all inputs' arrays, of one input, and not itself the array."""
+    return len(batch) == 1 and np.ndim(batch[0]) == len(detail["shape"])
+
+
+def _filled(array: np.ndarray, size: int) -> np.ndarray:
+    """The last part of a batch: filled up, what comes of that is cut off."""
+    missing = size - len(array)
+    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]) if missing else array
 
 
 def _as_float(array: np.ndarray, dtype: Any) -> np.ndarray:
     """Floats of another width, such as NumPy's float64, in the model's; all else as it is."""
     both = np.issubdtype(array.dtype, np.floating) and np.issubdtype(dtype, np.floating)
     return array.astype(dtype, copy=False) if both else array
-
-
-def _check_versions(content: bytes) -> None:
-    """Refuses LCE's operators of a later version; LiteRT does not tell a delegate which one a file is for.
-
-    Raises:
-        ValueError: the file has one.
-    """
-    for code in root(content).tables(_MODEL_OPERATOR_CODES):
-        name = code.string(_CUSTOM_CODE)
-        version = code.number(_VERSION, number_types.Int32Flags, default=1)
-        if name.startswith("Lce") and version > 1:
-            raise ValueError(f"{name} of version {version} is newer than bduo_runtime, which knows version 1")
-
-
-def _one_line(error: Exception) -> str:
-    """The first thing that went wrong: LiteRT strings the messages of all that failed after it together."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    first, unresolved, operator = lines[0].partition("Encountered unresolved custom op: ")
-    if unresolved and not first:
-        return f"neither LiteRT nor bduo_runtime knows the operator {operator.split('.')[0]}"
-    return first

@@ -1,10 +1,22 @@
-"""Where the delegate, a shared library, lies."""
+"""The delegate, a shared library: where it lies, and how LiteRT loads it."""
 
+import ctypes
+import operator
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-__all__ = ["delegate_path"]
+from ai_edge_litert import interpreter as litert
+
+__all__ = ["MOST_THREADS", "OptionError", "delegate_path", "load"]
+
+MOST_THREADS = 256
+"""More than that no machine gains from, and the delegate refuses."""
+
+
+class OptionError(ValueError):
+    """An option or an environment variable that cannot be met; the message is one line."""
 
 
 def delegate_path() -> str:
@@ -30,4 +42,34 @@ def delegate_path() -> str:
         path = Path(__file__).parent / names.get(sys.platform, "libbduo_runtime.so")
     if not path.is_file():
         raise FileNotFoundError(f"the delegate {path} is missing: install the package with `pip install ./runtime`")
-    return str(path)
+    return str(path.absolute())  # a bare name would be searched for where the system has its libraries
+
+
+def load(num_threads: int, report: str | None) -> Any:
+    """The delegate, for LiteRT's `experimental_delegates`.
+
+    Args:
+        num_threads: 1 to MOST_THREADS.
+        report: see `Interpreter`.
+
+    Raises:
+        OptionError: num_threads is another number, BDUO_RUNTIME_ISA names an instruction set that is not there, or
+            BDUO_RUNTIME_LIBRARY something that is not the delegate.
+        FileNotFoundError: see `delegate_path`.
+    """
+    if operator.index(num_threads) < 1:
+        raise OptionError(f"num_threads must be at least 1, not {num_threads}")
+    if num_threads > MOST_THREADS:
+        raise OptionError(f"num_threads must be at most {MOST_THREADS}, not {num_threads}")
+    options: dict[str, int | str] = {"num_threads": num_threads}
+    if report is not None:
+        options["report"] = report
+    path = delegate_path()
+    try:
+        _ = ctypes.CDLL(path).tflite_plugin_create_delegate
+    except (OSError, AttributeError) as e:
+        raise OptionError(f"{path} is not the delegate: {e}") from None
+    try:
+        return litert.load_delegate(path, options)
+    except ValueError as e:  # the last line is the delegate's own
+        raise OptionError(str(e).splitlines()[-1].removeprefix("bduo_runtime: ")) from None

@@ -1,23 +1,34 @@
-"""What a .tflite says of its images and classes: TFLite Metadata (metadata_schema.fbs of tensorflow/tflite-support).
+"""What a .tflite says of its images and classes, in two of its buffers. Nothing of it is trusted.
 
-A FlatBuffer in one of the model's buffers, and label files in a ZIP archive behind the model. Nothing of it is trusted.
+TFLITE_METADATA is TFLite Metadata (metadata_schema.fbs of tensorflow/tflite-support): a FlatBuffer, with label files in
+a ZIP archive behind the model. It has no place for how images were fitted and for what the outputs are. So bduo, JSON
+in UTF-8, has those:
+
+    {"version": 1, "fit": {"resize": [256, 256], "whole": true}, "outputs": ["softmax"]}
+
+Fit, its fields and KINDS, one of which (or null) stands for each output, say what these mean; both may be missing.
 """
 
 import io
+import json
 import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from flatbuffers import number_types
 
 from bduo_runtime._flatbuffer import MALFORMED, Table, root
+from bduo_runtime._images import Fit
+from bduo_runtime._scores import KINDS
 
 __all__ = ["Metadata", "MetadataError", "parse_labels", "read_metadata"]
 
-# Places of fields in their tables and values of enumerations: of schema.fbs' Model, Buffer and Metadata ...
-_MODEL_BUFFERS, _MODEL_METADATA = 4, 6
+# Places of fields in their tables and values of enumerations: of schema.fbs' Model, SubGraph, Buffer and Metadata ...
+_MODEL_SUBGRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 2, 4, 6
+_SUBGRAPH_OUTPUTS = 2
 _BUFFER_DATA = 0
 _ENTRY_NAME, _ENTRY_BUFFER = 0, 1
 # ... and of metadata_schema.fbs.
@@ -33,6 +44,10 @@ _TENSOR_AXIS_LABELS = 2
 _MOST_LABEL_BYTES = 1 << 20
 """More than any label file needs; reading it takes no memory to speak of."""
 
+_VERSION = 1
+_MOST_JSON_BYTES = 1 << 16
+_MOST_PIXELS = 1 << 15  # of a side
+
 
 class MetadataError(ValueError):
     """Metadata that makes no sense; the message is one line."""
@@ -47,11 +62,25 @@ class Metadata:
         mean: (pixel - mean) / std is what the model takes, of pixels 0..255; one number, or one a channel. Empty if
             not known.
         std: see `mean`.
+        fit: how the images were brought to the model's size that it was trained on; None if not known.
+        outputs: what the scores of each output are: "softmax", "logits", "sigmoid" or "sigmoid_logits"
+            (docs/runtime.md), None for one that is not known. Empty if none is.
+
+    Raises:
+        ValueError: `fit` or `outputs` is something else.
     """
 
     labels: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    fit: Fit | None = None
+    outputs: tuple[str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.fit is None or isinstance(self.fit, Fit)):
+            raise MetadataError(f"fit must be a bduo_runtime.Fit or None, not {self.fit!r:.99}")
+        if not isinstance(self.outputs, tuple) or not all(kind is None or kind in KINDS for kind in self.outputs):
+            raise MetadataError(f"outputs must be a tuple of {', '.join(KINDS)} and None, not {self.outputs!r:.99}")
 
     def with_range(self, black: float, white: float) -> "Metadata":
         """The same, of a model that takes `black` and `white` for the pixels 0 and 255."""
@@ -68,16 +97,20 @@ def read_metadata(model: bytes) -> Metadata:
         MetadataError: there is some, but it is malformed.
     """
     try:
-        content = _content(model)
+        known = _described(_content(model, "bduo"))
+        count = root(model).item(_MODEL_SUBGRAPHS, 0).length(_SUBGRAPH_OUTPUTS) if known.outputs else 0
+        if count != len(known.outputs):
+            raise MetadataError(f"its entry bduo tells of {len(known.outputs)} outputs, the file has {count}")
+        content = _content(model, "TFLITE_METADATA")
         if content is None:
-            return Metadata()
+            return known
         if content[4:8] != b"M001":
             raise MetadataError("it is not of the version M001")
         subgraph = next(root(content).tables(_SUBGRAPHS), None)
         image = next(subgraph.tables(_INPUTS), None) if subgraph else None
         scores = next(subgraph.tables(_OUTPUTS), None) if subgraph else None
         mean, std = _normalization(image) if image else ((), ())
-        return Metadata(_labels(model, scores) if scores else (), mean, std)
+        return replace(known, labels=_labels(model, scores) if scores else (), mean=mean, std=std)
     except MALFORMED as e:
         raise MetadataError(f"it is damaged ({type(e).__name__})") from None
 
@@ -97,19 +130,55 @@ def parse_labels(content: bytes) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _content(model: bytes) -> bytes | None:
+def _content(model: bytes, name: str) -> bytes | None:
+    """An entry of the model's metadata."""
     file = root(model)
     for entry in file.tables(_MODEL_METADATA):
-        if entry.string(_ENTRY_NAME) == "TFLITE_METADATA":
+        if entry.string(_ENTRY_NAME) == name:
             return file.item(_MODEL_BUFFERS, entry.number(_ENTRY_BUFFER, number_types.Uint32Flags)).bytes(_BUFFER_DATA)
     return None
+
+
+def _described(content: bytes | None) -> Metadata:
+    """The fitting and the outputs, of the entry bduo."""
+    if content is None:
+        return Metadata()
+    if len(content) > _MOST_JSON_BYTES:
+        raise MetadataError(f"its entry bduo has more than {_MOST_JSON_BYTES} bytes")
+    try:
+        said: Any = json.loads(content.decode())
+    except (ValueError, RecursionError) as e:
+        raise MetadataError(f"its entry bduo is no JSON ({type(e).__name__})") from None
+    version = said.get("version") if isinstance(said, dict) else None
+    if type(version) is not int or version < 1:
+        raise MetadataError("its entry bduo has no version")
+    if version > _VERSION:
+        raise MetadataError(f"its entry bduo is newer than version {_VERSION}, which bduo-runtime knows: update it")
+    outputs = said.get("outputs")
+    if not (outputs is None or isinstance(outputs, list)):
+        raise MetadataError("the outputs in its entry bduo are no list")
+    try:
+        return Metadata(fit=_fit(said.get("fit")), outputs=tuple(outputs or ()))
+    except ValueError as e:
+        raise MetadataError(f"in its entry bduo {e}") from None
+
+
+def _fit(said: Any) -> Fit | None:
+    if said is None:
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("resize"), list):
+        raise ValueError("fit must have a list resize")
+    fit = Fit(tuple(said["resize"]), said.get("whole"))  # type: ignore[arg-type]
+    if max(fit.resize) > _MOST_PIXELS:
+        raise ValueError(f"resize must be at most {_MOST_PIXELS}")
+    return fit
 
 
 def _normalization(image: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for unit in image.tables(_PROCESS_UNITS):
         options = unit.table(_UNIT_OPTIONS)
         if unit.number(_UNIT_TYPE, number_types.Uint8Flags) == _NORMALIZATION and options:
-            mean, std = options.floats(_MEAN), options.floats(_STD)
+            mean, std = (options.numbers(field, number_types.Float32Flags) for field in (_MEAN, _STD))
             if not mean or not std or not np.isfinite([*mean, *std]).all() or not all(std):
                 raise MetadataError("its normalization is not one of finite numbers")
             return mean, std

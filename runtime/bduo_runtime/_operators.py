@@ -51,13 +51,14 @@ class Step:
 
 def model_operators(path: str) -> list[Operator]:
     """The operators of a file that `Interpreter` has accepted, in its order."""
-    plain = litert.Interpreter(model_content=Path(path).read_bytes())
-    tensors = {t["index"]: t for t in plain.get_tensor_details()}
+    # LiteRT's public functions read the tensors' names too, and fail where one is not UTF-8.
+    plain = litert.Interpreter(model_content=Path(path).read_bytes())._interpreter
     found = []
-    for op in plain._get_ops_details():
-        tensor = tensors.get(int(op["outputs"][0])) if len(op["outputs"]) else None
-        shape = tuple(tensor["shape"].tolist()) if tensor else ()
-        found.append(Operator(op["index"], op["op_name"], shape, np.dtype(tensor["dtype"]).name if tensor else ""))
+    for index in range(plain.NumNodes()):
+        shape, dtype = (), ""
+        for output in plain.NodeOutputs(index)[:1]:
+            shape, dtype = tuple(plain.TensorSize(output, 0).tolist()), np.dtype(plain.TensorType(output, 0)).name
+        found.append(Operator(index, plain.NodeName(index), shape, dtype))
     return found
 
 

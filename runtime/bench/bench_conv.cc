@@ -230,6 +230,10 @@ void bench_layers(const std::vector<const BitGemm*>& kernels, double roof, Threa
 
 int main(int argc, char** argv) {
   using namespace bduo;
+  if (!cpu_isa_error().empty()) {
+    std::fprintf(stderr, "%s\n", cpu_isa_error().c_str());
+    return 1;
+  }
   ThreadPool pool(argc > 1 ? std::atoi(argv[1]) : 1);
   const double roof = print_limits();
   const std::vector<const BitGemm*> kernels = kernels_here();

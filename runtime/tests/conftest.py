@@ -1,6 +1,6 @@
-"""What the tests share: converted models, what LCE's own interpreter makes of them, and wheels.
+"""What the tests share: converted models, what LCE's interpreter makes of them, images fitted as in training; wheels.
 
-The first two need TensorFlow and LCE. They are recorded in a folder (beside pytest's cache, or what
+All but the last need TensorFlow, LCE or the data package. They are recorded in a folder (beside pytest's cache, or what
 BDUO_RUNTIME_RECORDED names), so that they are made once, and so that the same tests run where there is neither, as on a
 Raspberry Pi.
 """
@@ -77,6 +77,28 @@ def lce_outputs(recorded: Path) -> Callable[[Path, np.ndarray], list[np.ndarray]
         key = hashlib.sha256(x.tobytes()).hexdigest()[:10]
         with np.load(_made_once(recorded / f"{model.stem}-{key}.npz", make)) as outputs:
             return [outputs[f"arr_{i}"] for i in range(len(outputs.files))]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_fit(recorded: Path) -> Callable[[np.ndarray, tuple[int, int], bool], np.ndarray]:
+    """trained_fit(image, size, known): what training makes of an image, whether its size is known beforehand or not."""
+    sources = [path.read_bytes() for path in sorted((RUNTIME.parent / "data").glob("*.py"))]
+
+    def run(image: np.ndarray, size: tuple[int, int], known: bool) -> np.ndarray:
+        def make(path: Path) -> None:
+            import tensorflow as tf
+
+            from data.images import fit_size
+
+            shape = image.shape if known else (None, None, image.shape[2])
+            fit = tf.function(lambda x: fit_size(x, size), input_signature=[tf.TensorSpec(shape, tf.uint8)])
+            with path.open("wb") as file:
+                np.save(file, fit(image).numpy())
+
+        key = hashlib.sha256(repr((image.tobytes(), image.shape, size, known, sources)).encode()).hexdigest()[:20]
+        return np.load(_made_once(recorded / f"{key}.npy", make))
 
     return run
 

@@ -219,7 +219,11 @@ def test_the_error_is_the_last_line(folder, image):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [(b"LceBconv9d", "neither LiteRT nor bduo_runtime knows the operator LceBconv9d"), (b"NewBconv2d", "NewBconv2d")],
+    [
+        (b"LceBconv9d", "neither LiteRT nor bduo_runtime knows the operator LceBconv9d"),
+        (b"NewBconv2d", "NewBconv2d"),
+        (b"Lce\x1b[2Jv2d", r"knows the operator Lce\x1b[2Jv2d"),
+    ],
 )
 def test_an_unknown_operator(model, tmp_path, name, message, capsys):
     path = tmp_path / "new.tflite"
@@ -243,4 +247,4 @@ def test_an_operator_of_a_later_version(model, tmp_path, capsys):
 
 
 def test_not_a_classifier(model, image, capsys):
-    check_error(["run", model, image], "does not take images of 1 or 3 channels: its input is 1x8x8x16", capsys)
+    check_error(["run", model, image], "does not take images of 1, 3 or 4 channels: its input is 1x8x8x16", capsys)

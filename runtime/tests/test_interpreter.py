@@ -4,6 +4,7 @@ import concurrent.futures
 import ctypes
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_batch_of_the_file(converted):
     wanted = interpreter.predict(x)
     interpreter.litert.resize_tensor_input(interpreter.litert.get_input_details()[0]["index"], (4, *SHAPE))
     interpreter.litert.allocate_tensors()
-    interpreter._inputs = interpreter.litert.get_input_details()
+    assert (interpreter.input_shapes, interpreter.output_shapes[0][0]) == ([(4, *SHAPE)], 4)
     np.testing.assert_array_equal(interpreter.predict(x), wanted)
 
 
@@ -72,8 +73,14 @@ def test_floats_of_another_width(model):
 
 
 def test_wrong_threads(model):
-    with pytest.raises(ValueError, match="num_threads must be at least 1, not 0"):
-        bduo_runtime.Interpreter(model, num_threads=0)
+    for threads in (0, -1):
+        with pytest.raises(ValueError, match=f"num_threads must be at least 1, not {threads}"):
+            bduo_runtime.Interpreter(model, num_threads=threads)
+    with pytest.raises(ValueError, match="num_threads must be at most 256, not 1000"):
+        bduo_runtime.Interpreter(model, num_threads=1000)
+    with pytest.raises(TypeError):
+        bduo_runtime.Interpreter(model, num_threads=1.5)
+    assert bduo_runtime.Interpreter(model, num_threads=256).predict(images(1))
 
 
 def test_no_model(tmp_path):
@@ -83,9 +90,16 @@ def test_no_model(tmp_path):
         bduo_runtime.Interpreter(b"no model at all")
 
 
-def test_content_instead_of_path(model):
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_content_instead_of_path(model, kind):
     x = images(1)
-    assert_equal(bduo_runtime.Interpreter(model.read_bytes()).predict(x), bduo_runtime.Interpreter(model).predict(x))
+    content = kind(model.read_bytes())
+    interpreter = bduo_runtime.Interpreter(content)
+    if kind is bytearray:
+        content[:] = bytes(len(content))  # it is a copy
+    assert_equal(interpreter.predict(x), bduo_runtime.Interpreter(model).predict(x))
+    with pytest.raises(bduo_runtime.ModelError, match="the model is not a TFLite model"):
+        bduo_runtime.Interpreter(kind(b"no model at all"))
 
 
 def test_library_missing(monkeypatch, tmp_path):
@@ -106,6 +120,48 @@ def test_interpreters_in_threads(model):
         for outputs in pool.map(work, range(8)):
             for output in outputs:
                 assert_equal(output, wanted)
+
+
+def test_an_interpreter_for_several_threads(model):
+    """Each gets the outputs of its own images, though one interpreter has but one place for them."""
+    interpreter = bduo_runtime.Interpreter(model, num_threads=2)
+    batches = [images(3, seed=seed) for seed in range(4)]
+    wanted = [interpreter.predict(x) for x in batches]
+
+    def work(i):
+        shapes = set()
+        outputs = []
+        for _ in range(50):
+            outputs.append(interpreter.predict(batches[i]))
+            shapes |= {*interpreter.input_shapes, *interpreter.output_shapes}
+        return outputs
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for outputs, right in zip(pool.map(work, range(4)), wanted, strict=True):
+            for output in outputs:
+                for y, w in zip(output, right, strict=True):
+                    np.testing.assert_array_equal(y, w)
+
+
+def test_shapes_follow_a_resize(converted):
+    interpreter = bduo_runtime.Interpreter(converted(("scaled",), 6, SHAPE))
+    batch = images(1, (11, 9, 16))
+    interpreter.litert.resize_tensor_input(interpreter.litert.get_input_details()[0]["index"], batch.shape)
+    interpreter.litert.allocate_tensors()
+    wanted = bduo_runtime.Interpreter(converted(("scaled",), 6, (11, 9, 16)))
+    assert interpreter.input_shapes == wanted.input_shapes == [(1, 11, 9, 16)]
+    assert interpreter.output_shapes == wanted.output_shapes
+    np.testing.assert_array_equal(interpreter.predict(batch), wanted.predict(batch))
+    with pytest.raises(ValueError, match=r"must have the shape \(batch, 11, 9, 16\), not \(1, 8, 8, 16\)"):
+        interpreter.predict(images(1))
+
+
+def test_pictures_follow_a_resize():
+    interpreter = bduo_runtime.Interpreter(Path(__file__).parent / "files" / "classifier.tflite")
+    interpreter.litert.resize_tensor_input(interpreter.litert.get_input_details()[0]["index"], (1, 12, 20, 3))
+    interpreter.litert.allocate_tensors()
+    assert interpreter.preprocess(np.zeros((12, 20, 3), np.uint8)).shape == (1, 12, 20, 3)
+    assert len(interpreter.classify(np.zeros((12, 20, 3), np.uint8))) == 4
 
 
 def litert(path, options=None):

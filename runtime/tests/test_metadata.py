@@ -5,6 +5,7 @@ files/classifier.tflite is a float model of 8x10 pixels and 4 classes, its metad
 """
 
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
 import bduo_runtime
 from bduo_runtime._images import fit, with_channels
@@ -20,6 +22,7 @@ from bduo_runtime._metadata import MetadataError, read_metadata
 
 HERE = Path(__file__).parent
 MODEL = (HERE / "files" / "classifier.tflite").read_bytes()
+GRAPH_ALONE = tiny.edited(MODEL, lambda model: setattr(model, "metadata", []))
 GRAPH, LABELS = MODEL[: MODEL.index(b"PK\x03\x04")], ("cat", "dog", "émeu", "hen")
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
@@ -88,7 +91,7 @@ def test_a_range_that_is_none(limits):
     ("image", "message"),
     [
         (np.zeros((8, 10, 3), np.float32), r"must be uint8 .*, not float32 of shape \(8, 10, 3\)"),
-        (np.zeros((8, 10, 4), np.uint8), r"not uint8 of shape \(8, 10, 4\)"),
+        (np.zeros((8, 10, 5), np.uint8), r"not uint8 of shape \(8, 10, 5\)"),
         (np.zeros((1, 8, 10, 3), np.uint8), r"not uint8 of shape \(1, 8, 10, 3\)"),
         (np.zeros((0, 10, 3), np.uint8), "must have pixels"),
         (None, "must be uint8"),
@@ -100,7 +103,9 @@ def test_what_is_no_picture(image, message):
 
 
 def test_a_model_that_takes_no_pictures(converted):
-    with pytest.raises(bduo_runtime.ModelError, match="does not take images of 1 or 3 channels: its input is 1x8x8x16"):
+    with pytest.raises(
+        bduo_runtime.ModelError, match="does not take images of 1, 3 or 4 channels: its input is 1x8x8x16"
+    ):
         bduo_runtime.Interpreter(converted(("thresholds",), 5, (8, 8, 16))).classify(picture(8, 8))
 
 
@@ -172,24 +177,98 @@ def test_metadata_mutated_at_random():
     """Whatever its bytes are: labels and numbers, or one error."""
     rng = np.random.default_rng(0)
     start = MODEL.index(b"M001") - 4
+    described = tiny.with_entry(MODEL, SAID)
     errors = []
-    for _ in range(2000):
-        data = np.frombuffer(MODEL, np.uint8).copy()
+    for i in range(4000):
+        data = np.frombuffer(described if i % 2 else MODEL, np.uint8).copy()
         places = rng.integers(start if rng.integers(2) else 0, len(data), rng.integers(1, 5))
         data[places] = rng.choice([0, 1, 2, 127, 128, 255, *rng.integers(0, 256, 6)], len(places))
         try:
             read_metadata(data.tobytes())
         except MetadataError as e:
             errors.append(str(e))
-    assert 100 < len(errors) < 1900
+    assert 100 < len(errors) < 3900
     assert not any("\n" in error for error in errors)
 
 
-def test_quantized_inputs():
+SAID = {"version": 1, "fit": {"resize": [9, 12], "whole": True}, "outputs": ["softmax"]}
+
+
+def test_fit_and_outputs():
+    known = read_metadata(tiny.with_entry(MODEL, SAID) + MODEL[len(GRAPH) :])
+    assert known == bduo_runtime.Metadata(LABELS, known.mean, known.std, bduo_runtime.Fit((9, 12), True), ("softmax",))
+    assert known.mean
+    for said in ({"version": 1}, {"version": 1, "fit": None, "outputs": None, "of a later one": {}}):
+        assert read_metadata(tiny.with_entry(GRAPH_ALONE, said)) == bduo_runtime.Metadata()
+    said = {"version": 1, "outputs": [None], "fit": {"resize": [32768, 1], "whole": False, "also": 1}}
+    known = read_metadata(tiny.with_entry(GRAPH_ALONE, said))
+    assert known == bduo_runtime.Metadata(fit=bduo_runtime.Fit((32768, 1), False), outputs=(None,))
+
+
+def fit_of(resize, whole=True):
+    return SAID | {"fit": {"resize": resize, "whole": whole}}
+
+
+DAMAGED = {
+    "later": (SAID | {"version": 2}, "is newer than version 1, which bduo-runtime knows: update it"),
+    "much later": (b'{"version": 1' + b"0" * 1000 + b"}", "is newer than version 1"),
+    "no version": ({}, "has no version"),
+    "true version": ({"version": True}, "has no version"),
+    "text version": ({"version": "1"}, "has no version"),
+    "version 0": ({"version": 0}, "has no version"),
+    "no object": ([1], "has no version"),
+    "empty": (b"", r"is no JSON \(JSONDecodeError\)"),
+    "cut": (json.dumps(SAID).encode()[:-1], "is no JSON"),
+    "not UTF-8": (b'{"version": 1, "\xff": 1}', r"is no JSON \(UnicodeDecodeError\)"),
+    "deep": (b"[" * 60_000 + b"]" * 5_000, r"is no JSON \((RecursionError|JSONDecodeError)\)"),
+    "digits": (b'{"version": ' + b"1" * 60_000 + b"}", "is no JSON|is newer"),
+    "large": (SAID | {"more": "x" * (1 << 16)}, "has more than 65536 bytes"),
+    "kind": (SAID | {"outputs": ["hinge"]}, "outputs must be a tuple of softmax, logits, "),
+    "kinds": (SAID | {"outputs": "softmax"}, "the outputs in its entry bduo are no list"),
+    "list of lists": (SAID | {"outputs": [["softmax"]]}, "outputs must be a tuple of"),
+    "two outputs": (SAID | {"outputs": ["softmax", "softmax"]}, "tells of 2 outputs, the file has 1"),
+    "fit": (SAID | {"fit": [9, 12]}, "fit must have a list resize"),
+    "no resize": (SAID | {"fit": {"whole": True}}, "fit must have a list resize"),
+    "side 0": (fit_of([0, 12]), "resize must be two positive integers"),
+    "side negative": (fit_of([9, -12]), "resize must be two positive integers"),
+    "side float": (fit_of([9.0, 12]), "resize must be two positive integers"),
+    "side true": (fit_of([True, 12]), "resize must be two positive integers"),
+    "side null": (fit_of([None, 12]), "resize must be two positive integers"),
+    "three sides": (fit_of([9, 12, 3]), "resize must be two positive integers"),
+    "too large": (fit_of([9, 32769]), "resize must be at most 32768"),
+    "whole 1": (fit_of([9, 12], 1), "whole must be true or false"),
+    "no whole": (SAID | {"fit": {"resize": [9, 12]}}, "whole must be true or false"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_description(case):
+    said, message = DAMAGED[case]
+    interpreter = bduo_runtime.Interpreter(tiny.with_entry(GRAPH_ALONE, said))
+    assert interpreter.predict(np.zeros((1, 8, 10, 3), np.float32)).shape == (1, 4)
+    with pytest.raises(bduo_runtime.ModelError, match=message) as error:
+        interpreter.classify(picture(8, 10, 3))
+    assert str(error.value).startswith("the model has metadata that cannot be used: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_fit_that_is_assigned():
+    interpreter = bduo_runtime.Interpreter(GRAPH_ALONE)
+    image = picture(16, 20, 3)
+    plain = interpreter.preprocess(image)
+    interpreter.metadata = bduo_runtime.Metadata(fit=bduo_runtime.Fit((16, 20), whole=True))
+    np.testing.assert_allclose(interpreter.preprocess(image)[0], image[4:12, 5:15] / 127.5 - 1, atol=1e-6)
+    assert np.abs(interpreter.preprocess(image) - plain).max() > 0.1
+    with pytest.raises(ValueError, match=r"fit must be a bduo_runtime\.Fit or None"):
+        bduo_runtime.Metadata(fit=(16, 20))
+
+
+def test_quantized_inputs(monkeypatch):
     """A model that takes bytes gets the pixels' values in its own scale."""
 
     interpreter = bduo_runtime.Interpreter(MODEL)
     detail = interpreter._inputs[0]
+    monkeypatch.setattr(bduo_runtime.Interpreter, "_inputs", [detail])
     detail["dtype"], detail["quantization"] = np.int8, (1 / 127.5, -1)
     interpreter.metadata = bduo_runtime.Metadata().with_range(-1, 1)
     image = picture(8, 10, 3)

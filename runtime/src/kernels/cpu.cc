@@ -1,8 +1,10 @@
 // CPU features, asked of the processor itself: __builtin_cpu_supports needs a compiler's runtime library, and zig's says no to everything.
 #include "kernels/cpu.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -50,14 +52,31 @@ Isa machine_isa() { return Isa::kPortable; }
 
 #endif
 
-Isa detect() {
+constexpr Isa kAll[] = {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
+
+struct Choice {
+  Isa isa;
+  std::string error;
+};
+
+Choice choose() {
   const Isa best = machine_isa();
   const char* wish = std::getenv("BDUO_RUNTIME_ISA");
-  if (wish == nullptr) return best;
+  if (wish == nullptr || *wish == '\0') return {best, ""};
+  std::string available;
   for (Isa isa : kIsas) {
-    if (std::strcmp(wish, isa_name(isa)) == 0 && isa <= best) return isa;
+    if (isa > best) break;
+    if (std::strcmp(wish, isa_name(isa)) == 0) return {isa, ""};
+    available += (available.empty() ? "" : ", ") + std::string(isa_name(isa));
   }
-  return best;
+  const bool known = std::any_of(std::begin(kAll), std::end(kAll), [&](Isa isa) { return std::strcmp(wish, isa_name(isa)) == 0; });
+  return {best, std::string("BDUO_RUNTIME_ISA: ") + (known ? "this machine or build lacks " : "there is no instruction set ") + wish +
+                    "; it can be " + available};
+}
+
+const Choice& choice() {
+  static const Choice made = choose();
+  return made;
 }
 
 }  // namespace
@@ -78,9 +97,8 @@ const char* isa_name(Isa isa) {
   return "portable";
 }
 
-Isa cpu_isa() {
-  static const Isa isa = detect();
-  return isa;
-}
+Isa cpu_isa() { return choice().isa; }
+
+const std::string& cpu_isa_error() { return choice().error; }
 
 }  // namespace bduo

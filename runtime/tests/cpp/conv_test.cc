@@ -153,6 +153,7 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
 
 int main_of_test(int scale) {
   Checks checks;
+  checks.that(cpu_isa_error().empty(), cpu_isa_error());
   ThreadPool one(1), three(3);
   uint64_t seed = 0;
   int count;

@@ -11,6 +11,7 @@ namespace {
 
 int main_of_test() {
   Checks checks;
+  checks.that(cpu_isa_error().empty(), cpu_isa_error());
   Random random(7);
   const Stages& plain = kernels::portable_stages;
   const float special[] = {0.0f, -0.0f, 0.5f, -0.5f, 1.5f, 126.5f, 127.49f, 127.5f, -127.5f, -128.5f, 0.49999997f, -0.49999997f, 1e30f, -1e30f,
