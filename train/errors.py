@@ -35,6 +35,8 @@ def failure(error: BaseException) -> str | None:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text
     if full:
         return f"--run: no space is left on its disk ({shown})"
+    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        return f"--batch-size, --image-size or --width: memory does not suffice, make them smaller ({shown})"
     if isinstance(error, OSError):
         return f"--run: {shown}"
     return None
