@@ -16,7 +16,7 @@ from types import TracebackType
 
 __all__ = ["add_verbose", "hide_others"]
 
-_TAIL = 4000  # bytes
+_TAIL = 20  # lines, of at most 4000 bytes
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +53,8 @@ def hide_others(argv: Sequence[str]) -> None:
     errors.setLevel(logging.ERROR)
     logging.basicConfig(format="%(name)s: %(message)s", handlers=[chatter, errors])
     logging.captureWarnings(True)
+    # Its advice, a line a layer, is for gradients that are clipped, which ScaledSign's is not.
+    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
 
     def with_hidden(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         sys.__excepthook__(kind, error, traceback)
@@ -66,5 +68,5 @@ def _tail(file: int) -> str:
     with contextlib.suppress(AttributeError, OSError):
         sys.__stderr__.flush()  # type: ignore[union-attr]
     size = os.fstat(file).st_size
-    text = os.pread(file, _TAIL, max(0, size - _TAIL)).decode(errors="replace")
-    return text.rstrip() if size <= _TAIL else text.partition("\n")[2].rstrip()
+    text = os.pread(file, 4000, max(0, size - 4000)).decode(errors="replace")
+    return "\n".join(text.splitlines()[-_TAIL:])

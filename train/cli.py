@@ -23,6 +23,8 @@ from train.stages import be_deterministic, disk_estimate, run_stages
 __all__ = ["main", "parse"]
 
 _OPTION_OF_ARGUMENT = {"name": "--dataset"}
+_COUNT = 10**6  # of epochs, or of images a step; what is far beyond overflows somewhere in TensorFlow
+_PIXELS = 2**16  # a side of JPEG's largest image
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -143,6 +145,8 @@ def _number(kind: Callable[[str], Any], at_least: float, below: float = math.inf
         if not at_least <= value < below:
             limit = f" and below {below:g}" if below < math.inf else ""
             raise argparse.ArgumentTypeError(f"must be at least {at_least:g}{limit}, not {text}")
+        if kind is int and below == math.inf and value > _COUNT:
+            raise argparse.ArgumentTypeError(f"must be at most {_COUNT}, not {text}")
         return value
 
     parse.__name__ = {int: "whole number", float: "number"}[kind]  # type: ignore[index]  # for argparse's message
@@ -152,7 +156,7 @@ def _number(kind: Callable[[str], Any], at_least: float, below: float = math.inf
 def _size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     height, width = (int(part) for part in (parts * 2 if len(parts) == 1 else parts))
-    if min(height, width) < 1:
+    if not 1 <= min(height, width) <= max(height, width) < _PIXELS:
         raise ValueError
     return height, width
 

@@ -18,12 +18,13 @@ terminal.hide_others(sys.argv[1:])
 os.write(2, b"native\\n")
 subprocess.run(["sh", "-c", "echo child >&2"])
 warnings.warn("advice")
+logging.getLogger("absl").warning("no such folder")
 logging.getLogger("larq.layers_base").warning("kernel constraint")
 logging.getLogger("tensorflow").error("a true error")
 print("result")
 print("mine", file=sys.stderr)
 """
-HIDDEN = ("native", "child", "advice", "kernel constraint")
+HIDDEN = ("native", "child", "advice", "absl: no such folder")
 
 
 def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +41,8 @@ def test_only_what_is_ours_and_errors_show() -> None:
 def test_verbose_shows_all(option: str) -> None:
     done = _run(CHATTER, "network", option)
     assert done.stdout == "result\n"
-    assert all(text in done.stderr for text in (*HIDDEN, "a true error", "mine"))
+    expected = ("native", "child", "advice", "no such folder", "kernel constraint", "a true error", "mine")
+    assert all(text in done.stderr for text in expected)
 
 
 def test_an_exception_is_followed_by_what_was_hidden() -> None:
@@ -53,11 +55,10 @@ def test_an_exception_is_followed_by_what_was_hidden() -> None:
     assert all(text in tail for text in HIDDEN)
 
 
-def test_of_much_that_was_hidden_the_last_whole_lines_show() -> None:
+def test_of_much_that_was_hidden_the_last_lines_show() -> None:
     lines = "for i in range(9999): os.write(2, b'line %d\\n' % i)\n"
     tail = _run(CHATTER + lines + "raise ValueError('inside')").stderr.partition("of it):\n")[2].splitlines()
-    assert 100 < len(tail) < 1000
-    assert tail == [f"line {i}" for i in range(9999 - len(tail), 9999)]
+    assert tail == [f"line {i}" for i in range(9999 - 20, 9999)]
 
 
 @pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "sys.exit('in one line')"])
@@ -71,6 +72,13 @@ def test_a_fatal_signal_is_not_silent() -> None:
     done = _run(CHATTER + "os.abort()")
     assert done.returncode == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in done.stderr
+
+
+def test_an_exception_of_a_child_process_shows() -> None:
+    pool = "import multiprocessing\nwith multiprocessing.get_context('spawn').Pool(1) as pool: pool.map(int, ['x'])"
+    done = _run(CHATTER + pool)
+    assert done.returncode == 1
+    assert "ValueError: invalid literal for int() with base 10: 'x'\n" in done.stderr
 
 
 def test_a_terminal_stays_one() -> None:

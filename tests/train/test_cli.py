@@ -43,6 +43,9 @@ def test_refused_with_one_line(more, message, tmp_path, capsys):
     ("more", "message"),
     [
         (["--epochs", "0"], "argument --epochs: must be at least 1, not 0"),
+        (["--epochs", "10000000000"], "argument --epochs: must be at most 1000000, not 10000000000"),
+        (["--batch-size", "10000000000"], "argument --batch-size: must be at most 1000000"),
+        (["--image-size", "65536"], "argument --image-size: invalid size such as 32 or 32x48 value: '65536'"),
         (["--epochs", "many"], "argument --epochs: invalid whole number value: 'many'"),
         (["--learning-rate", "nan"], "argument --learning-rate: must be at least"),
         (["--learning-rate", "0"], "argument --learning-rate: must be at least"),
