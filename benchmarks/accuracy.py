@@ -14,7 +14,6 @@ import csv
 import dataclasses
 import functools
 import itertools
-import logging
 import math
 import multiprocessing
 import os
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tables import markdown
+from terminal import add_verbose
 
 __all__ = [
     "METHODS",
@@ -372,8 +372,6 @@ def train(trials: Sequence[Trial], data_dir: str | None) -> list[Row]:
     from bduo_tf import decouple
     from bduo_tf._keras import keras
 
-    # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
-    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     start = time.perf_counter()
     first = trials[0].first
     keras.utils.set_random_seed(first.seed)
@@ -615,6 +613,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--baseline-epochs", type=int, help="of the binary step that the table's differences are to (default: --epochs)"
     )
     add_recipe(parser)
+    add_verbose(parser)
     args = parser.parse_args(argv)
     recipe = recipe_of(args)
     if not 0 < recipe["first_epochs"] < args.epochs:

@@ -19,7 +19,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import logging
 import math
 import sys
 import tempfile
@@ -59,6 +58,7 @@ from convert.metadata import Metadata, add_metadata
 from convert.tflite import convert_float32, convert_lce
 from data.files import replacing
 from data.images import INPUT_RANGE
+from terminal import add_verbose
 
 __all__ = ["Cost", "Point", "chosen", "deployed", "draw", "main"]
 
@@ -359,6 +359,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=50, help="turns of each file, of about 20 ms (default: 50)")
     names = [name for name in RECIPE if name != "width"]
     add_recipe(parser, names)
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -368,8 +369,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--figure must end in .png or .svg, not {args.figure}")
     if not args.file.is_file():
         parser.error(f"{args.file} does not exist: run `python -m benchmarks.accuracy test` first")
-    # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
-    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     recipe = recipe_of(args, names)
     try:
         found = chosen(read_rows(args.file), recipe, args.methods or (), args.widths or ())

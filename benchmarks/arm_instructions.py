@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.tables import markdown
+from terminal import add_verbose
 
 __all__ = ["Block", "cycles", "main", "parse"]
 
@@ -188,6 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--library", type=Path, help="libbduo_runtime.so for arm64 (default: built from this tree by GCC)"
     )
     parser.add_argument("--functions", type=int, default=8, help="functions of the first file to list (default: 8)")
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if not (args.pi / "ready").exists():
         raise SystemExit(f"error: there is no emulated Raspberry Pi in {args.pi}: make emulation")

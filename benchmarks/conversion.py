@@ -24,6 +24,7 @@ from benchmarks.latency import processor
 from benchmarks.tables import table
 from convert.tflite import convert_lce, quiet
 from convert.verification import verify
+from terminal import add_verbose
 
 __all__ = ["main"]
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("network", choices=tuple(networks.NETWORKS))
     parser.add_argument("--samples", type=int, default=8, help="seeded inputs to verify on (default: 8)")
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if args.samples < 1:
         parser.error("--samples must be at least 1")

@@ -12,7 +12,6 @@ epochs of a training on digits), speed (against the plain loop). Each part leave
 import argparse
 import dataclasses
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from bduo_tf._keras import keras, tf
 from benchmarks.latency import processor
 from benchmarks.tables import markdown
 from data.files import replacing
+from terminal import add_verbose
 
 __all__ = ["main"]
 
@@ -358,10 +358,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/gradient_mismatch"), help="for the numbers of each finished part"
     )
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}; known: {', '.join(PARTS)}")
-    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     scale = QUICK if args.quick else Scale()
     args.folder.mkdir(parents=True, exist_ok=True)
     args.docs.mkdir(parents=True, exist_ok=True)

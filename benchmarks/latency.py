@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from convert.inspection import operators
+from terminal import add_verbose
 
 __all__ = ["Latency", "main", "measure", "processor", "runners"]
 
@@ -124,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MS",
         help="length of a turn; 0: one inference, whose data the others have driven from the caches (default: 20)",
     )
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if min(args.threads) < 1 or args.rounds < 1 or args.turn < 0:
         parser.error("--threads and --rounds must be at least 1, --turn at least 0")

@@ -20,6 +20,7 @@ from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import markdown
 from convert.inspection import Cost, cost
 from convert.tflite import convert_float32, convert_lce
+from terminal import add_verbose
 
 __all__ = ["forms", "main"]
 
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--widths", action="store_true", help="decoupled networks of duo_widths, multiples of 1 and 32, instead"
     )
     parser.add_argument("--rounds", type=int, default=20, help="turns of each file, of about 20 ms (default: 20)")
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")

@@ -8,7 +8,6 @@ the baseline's widths: the same weights and MACs). Weights are untrained: no lat
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from bduo_tf import decouple, networks, to_lce_graph
 from convert.peers import peer_files
 from convert.tflite import convert_lce
+from terminal import add_verbose
 
 __all__ = ["main"]
 
@@ -40,9 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("networks", nargs="+", choices=sorted(networks.NETWORKS), metavar="NETWORK")
     parser.add_argument("--folder", type=Path, required=True, help="where to")
+    add_verbose(parser)
     args = parser.parse_args(argv)
-    # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
-    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     args.folder.mkdir(parents=True, exist_ok=True)
     for network in args.networks:
         for name, content in _files(network).items():

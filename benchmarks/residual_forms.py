@@ -26,6 +26,7 @@ from benchmarks.tables import table
 from convert.inspection import float_elements, operators
 from convert.tflite import convert_lce
 from convert.verification import verify
+from terminal import add_verbose
 from train.cli import main as train
 from train.cli import parse
 from train.run_folder import RunFolder
@@ -158,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=50, help="turns of each file, of about 20 ms (default: 50)")
     parser.add_argument("--samples", type=int, default=500, help="test images to verify the files on (default: 500)")
     parser.add_argument("training", nargs="+", metavar="-- OPTIONS", help="of python -m train resnet18")
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if min(args.seeds, args.rounds, args.samples) < 1:
         parser.error("--seeds, --rounds and --samples must be at least 1")

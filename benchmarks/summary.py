@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import table
+from terminal import add_verbose
 
 __all__ = ["main"]
 
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--rounds", type=int, default=50, help="turns of each file, of about 20 ms (default: 50)")
+    add_verbose(parser)
     args = parser.parse_args(argv)
     try:
         metrics = json.loads((args.run / "metrics.json").read_text())

@@ -9,7 +9,6 @@ process; ratios are of neighbouring turns. Prints a table in Markdown.
 """
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from bduo_tf import decouple, networks
 from bduo_tf._keras import keras, tf
 from benchmarks.latency import processor
 from benchmarks.tables import markdown
+from terminal import add_verbose
 from train.recipe import Recipe
 from train.settings import Stage
 from train.stages import be_deterministic, compile_model, optimizer
@@ -237,11 +237,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--cpu-time", action="store_true", help="seconds of the processor, not of the clock, where others use it too"
     )
+    add_verbose(parser)
     args = parser.parse_args(argv)
     if min(args.batch, args.rounds, args.steps, args.threads or 1) < 1 or args.width <= 0:
         parser.error("--batch, --rounds, --steps and --threads must be at least 1, --width more than 0")
-    # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
-    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     if args.threads:
         tf.config.threading.set_intra_op_parallelism_threads(args.threads)
         tf.config.threading.set_inter_op_parallelism_threads(args.threads)

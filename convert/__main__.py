@@ -1,8 +1,11 @@
-"""`python -m convert`."""
+"""Entry point of `python -m convert`."""
 
 import sys
 
-from convert.cli import main
+import terminal
 
 if __name__ == "__main__":
+    terminal.hide_others(sys.argv[1:])
+    from convert.cli import main  # not before: TensorFlow writes as soon as it is imported
+
     sys.exit(main())

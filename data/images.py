@@ -1,8 +1,9 @@
-"""What happens to one image: fitting it to the network's size, augmenting it, scaling it to [-1, 1]."""
+"""What happens to one image: decoding it, augmenting it, scaling it to [-1, 1]. Fitting has a file of its own."""
 
 from collections.abc import Callable
 
 from bduo_tf._keras import tf
+from data.fitting import choose_fit, fit_image
 
 __all__ = [
     "AUGMENTATIONS",
@@ -25,6 +26,7 @@ Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """(uint8 image (height, width, channels), seed (2,)) -> uint8 image of the same shape."""
 
 _MARGIN = 4
+_JPEG = "INTEGER_ACCURATE"
 
 
 def scale(image: tf.Tensor) -> tf.Tensor:
@@ -33,55 +35,29 @@ def scale(image: tf.Tensor) -> tf.Tensor:
 
 
 def fit_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """`image` at the network's size, still uint8.
-
-    An image a little smaller than `size` (by at most a sixth, such as MNIST's 28 pixels for 32) keeps
-    its pixels and gets a margin of zeros, the dark value. An image of no size known beforehand is a
-    photograph: it is resized until it just covers 8/7 of `size` (256 for 224), whose centre is taken, as is
-    usual for ImageNet. Any other is cropped about its centre to the proportions of `size`, then resized.
-    Resizing is bilinear, with antialiasing where it shrinks.
+    """`image` at the network's size, as `choose_fit` says for pictures of its static shape.
 
     Args:
-        image: uint8, (height, width, channels); height and width may be unknown.
+        image: uint8, (height, width, channels); height and width may be unknown, as those of photographs are.
         size: (height, width).
 
     Returns:
         uint8, (*size, channels).
     """
-    height, width = size
-    channels = image.shape[-1]
-    known = image.shape[:2].as_list()
-    if known == [height, width]:
-        return image
-    if None not in known and all(s * 5 / 6 <= k <= s for k, s in zip(known, size, strict=True)):
-        return tf.image.resize_with_crop_or_pad(image, height, width)
-    h, w = tf.unstack(tf.shape(image)[:2])
-    if None in known:
-        return _centre(image, h, w, height, width)
-    crop_h, crop_w = tf.minimum(h, w * height // width), tf.minimum(w, h * width // height)
-    crop_h, crop_w = tf.maximum(crop_h, 1), tf.maximum(crop_w, 1)
-    image = tf.image.crop_to_bounding_box(image, (h - crop_h) // 2, (w - crop_w) // 2, crop_h, crop_w)
-    image = tf.image.resize(image, size, antialias=True)
-    image = tf.saturate_cast(tf.round(image), tf.uint8)
-    return tf.ensure_shape(image, (height, width, channels))
-
-
-def _centre(image: tf.Tensor, h: tf.Tensor, w: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    ratio = tf.maximum(_cover(height) / h, _cover(width) / w)
-    new_h, new_w = (tf.cast(tf.round(tf.cast(side, tf.float64) * ratio), tf.int32) for side in (h, w))
-    image = tf.image.resize(image, tf.stack([new_h, new_w]), antialias=True)
-    image = tf.image.crop_to_bounding_box(image, (new_h - height) // 2, (new_w - width) // 2, height, width)
-    image = tf.saturate_cast(tf.round(image), tf.uint8)
-    return tf.ensure_shape(image, (height, width, image.shape[-1]))
-
-
-def _cover(side: int) -> tf.Tensor:
-    return tf.constant(round(side * 8 / 7), tf.int32)
+    return fit_image(image, choose_fit(tuple(image.shape[:2]), size), size)
 
 
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """The uint8 pixels of an image file (a string), (height, width, channels)."""
-    return tf.io.decode_image(image, channels, expand_animations=False)
+    """The uint8 pixels of an image file (a string), (height, width, channels).
+
+    The same pixels as Pillow's, which devices decode with: TensorFlow's own choice for JPEG is a faster transform that
+    is up to 16 grey levels off.
+    """
+    return tf.cond(
+        tf.io.is_jpeg(image),
+        lambda: tf.io.decode_jpeg(image, channels, dct_method=_JPEG),
+        lambda: tf.io.decode_image(image, channels, expand_animations=False),
+    )
 
 
 def resized_crop_flip(image: tf.Tensor, seed: tf.Tensor, size: tuple[int, int], channels: int) -> tf.Tensor:
@@ -122,7 +98,7 @@ def resized_crop_flip(image: tf.Tensor, seed: tf.Tensor, size: tuple[int, int], 
 
     def of_jpeg() -> tf.Tensor:
         begin, extent = window(tf.io.extract_jpeg_shape(image))
-        return tf.io.decode_and_crop_jpeg(image, tf.concat([begin[:2], extent[:2]], 0), channels)
+        return tf.io.decode_and_crop_jpeg(image, tf.concat([begin[:2], extent[:2]], 0), channels, dct_method=_JPEG)
 
     if image.dtype == tf.string:
         part = tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(decode(image, channels)))

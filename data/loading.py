@@ -1,5 +1,6 @@
 """`load`: any image-classification data set, by name, at the network's size."""
 
+import contextlib
 import difflib
 import os
 import socket
@@ -15,14 +16,16 @@ import requests
 from bduo_tf._keras import tf
 from data.digits import Digits
 from data.errors import DataError
+from data.fitting import Fit, choose_fit, fit_image
 from data.idx import IDX_NAMES, holds_idx, idx_builder
-from data.images import INPUT_RANGE, SCALING, fit_size, scale
+from data.images import INPUT_RANGE, SCALING, decode, scale
 
 import tensorflow_datasets as tfds  # isort: skip
 
 __all__ = ["Dataset", "describe", "load"]
 
 _CACHE_BYTES = 2**31
+_LABELS = 64  # looked at, to know whether a split has any
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Dataset:
         test_split: what the test images are, in TFDS's words.
         train_pixels: unbatched (uint8 image, int64 label), in a fixed order, cached in memory if small.
         test_pixels: the same of the test images.
+        fit: how they came to that size, and how any other picture is to.
         train_files: unbatched (image file as a string, int64 label) of the training images, in the same order, of
             photographs of several sizes and of sets too large for memory; None for others.
         scaling: how pixels become the network's input.
@@ -52,6 +56,7 @@ class Dataset:
     test_split: str
     train_pixels: tf.data.Dataset = field(repr=False)
     test_pixels: tf.data.Dataset = field(repr=False)
+    fit: Fit
     train_files: tf.data.Dataset | None = field(default=None, repr=False)
     scaling: str = SCALING
     input_range: tuple[float, float] = INPUT_RANGE
@@ -78,14 +83,15 @@ def load(
 
     Args:
         name: "digits" (scikit-learn's, always available), or a data set of TensorFlow Datasets.
-        image_size: (height, width) that images are fitted to, see `fit_size`; None keeps their own.
+        image_size: (height, width) that images are fitted to, see `choose_fit`; None keeps their own.
         data_dir: a folder of IDX files (for "mnist", "fashion_mnist" and "kmnist"), or the folder
             where TFDS keeps its data sets; None is TFDS's own, ~/tensorflow_datasets.
         validation: take this fraction of the training images for the test images, and leave the test
             split alone: for choosing hyperparameters.
 
     Raises:
-        DataError: there is no such data set, it cannot be prepared, or it is not for image classification.
+        DataError: there is no such data set, it cannot be prepared, it is not for image classification, or its images
+            have no labels.
     """
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -94,24 +100,26 @@ def load(
     if image_size is None and None in image.shape:
         raise DataError("image_size", f"{name} has images of several sizes: give one (height, width).")
     _prepare(name, builder)
-    train_split, test_split = _splits(name, builder.info, validation)
+    train_split, test_split = _splits(name, builder, validation)
 
     height, width = image_size or image.shape[:2]
     shape = (height, width, image.shape[-1])
+    classes = label.num_classes
+    fit = choose_fit(tuple(image.shape[:2]), (height, width))
 
     def small(split: str) -> bool:
         return builder.info.splits[split].num_examples * height * width * shape[-1] <= _CACHE_BYTES
 
     def pixels(split: str) -> tf.data.Dataset:
-        examples = _read(builder, split).map(
-            lambda example: (fit_size(example["image"], (height, width)), example["label"]),
+        examples = _read(builder, split, _pixels()).map(
+            lambda image, label: (fit_image(image, fit, (height, width)), _class(label, classes)),
             num_parallel_calls=2 if small(split) else os.cpu_count(),
         )
         return examples.cache() if small(split) else examples
 
     def files(split: str) -> tf.data.Dataset:
-        examples = _read(builder, split, {"image": tfds.decode.SkipDecoding()})
-        return examples.map(lambda example: (example["image"], example["label"]))
+        examples = _read(builder, split, tfds.decode.SkipDecoding())
+        return examples.map(lambda file, label: (file, _class(label, classes)))
 
     return Dataset(
         name=name,
@@ -122,6 +130,7 @@ def load(
         test_split=test_split,
         train_pixels=pixels(train_split),
         test_pixels=pixels(test_split),
+        fit=fit,
         train_files=files(train_split) if None in image.shape or not small(train_split) else None,
     )
 
@@ -154,35 +163,69 @@ def _scale_image(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return scale(image), label
 
 
-def _read(
-    builder: tfds.core.DatasetBuilder, split: str, decoders: dict[str, tfds.decode.Decoder] | None = None
-) -> tf.data.Dataset:
+@tfds.decode.make_decoder(output_dtype=tf.uint8)
+def _pixels(file: tf.Tensor, feature: tfds.features.Image) -> tf.Tensor:
+    return tf.ensure_shape(decode(file, feature.shape[-1]), feature.shape)
+
+
+def _class(label: tf.Tensor, classes: int) -> tf.Tensor:
+    """Stops at a label that is no class: on a GPU the loss of such an image would be NaN, and nothing said."""
+    known = tf.debugging.Assert((label >= 0) & (label < classes), [f"a label is not from 0 to {classes - 1}:", label])
+    with tf.control_dependencies([known]):
+        return tf.identity(label)
+
+
+def _read(builder: tfds.core.DatasetBuilder, split: str, decoder: tfds.decode.Decoder) -> tf.data.Dataset:
+    """(what the decoder makes of the image, label), in a fixed order."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
-    return builder.as_dataset(
+    examples = builder.as_dataset(
         split=split,
         shuffle_files=False,
-        decoders=decoders,
+        decoders={"image": decoder},
         read_config=tfds.ReadConfig(options=options, try_autocache=False),
     )
+    return examples.map(lambda example: (example["image"], example["label"]))
 
 
-def _splits(name: str, info: tfds.core.DatasetInfo, validation: float) -> tuple[str, str]:
-    test = next((s for s in ("test", "validation") if s in info.splits), None)
-    if "train" not in info.splits or test is None:
+def _splits(name: str, builder: tfds.core.DatasetBuilder, validation: float) -> tuple[str, str]:
+    splits = builder.info.splits
+    tests = [split for split in ("test", "validation") if split in splits]
+    if "train" not in splits or not tests:
         raise DataError(
-            "name", f"{name} needs the splits 'train' and 'test' (or 'validation'), but has {', '.join(info.splits)}."
+            "name", f"{name} needs the splits 'train' and 'test' (or 'validation'), but has {', '.join(splits)}."
         )
     if not 0 <= validation < 1:
         raise DataError("validation", f"the fraction must be from 0 to below 1, not {validation}.")
+    _require_labels(name, builder, ["train"], "train on")
+    test = _require_labels(name, builder, tests, "evaluate on")
     if validation == 0:
         return "train", test
-    count = info.splits["train"].num_examples
+    count = splits["train"].num_examples
     kept = count - round(count * validation)
     if not 0 < kept < count:
         raise DataError("validation", f"{validation} of {count} images leaves nothing to train or to validate on.")
     return f"train[:{kept}]", f"train[{kept}:]"
+
+
+def _require_labels(name: str, builder: tfds.core.DatasetBuilder, splits: list[str], purpose: str) -> str:
+    """The first of the splits whose images are labelled; the test images of many a competition are not (all -1)."""
+    classes, wrong = builder.info.features["label"].num_classes, []
+    for split in splits:
+        count = min(_LABELS, builder.info.splits[split].num_examples)
+        examples = _read(builder, f"{split}[:{count}]", tfds.decode.SkipDecoding())
+        try:
+            labels = [int(label) for _, label in examples.as_numpy_iterator()]
+        except tf.errors.OpError:
+            return split  # an image that cannot be read is reported where it is read for good
+        bad = [label for label in labels if not 0 <= label < classes]
+        if not bad:
+            return split
+        wrong.append(f"{split} has labels such as {bad[0]}")
+    raise DataError(
+        "name", f"{name} has nothing to {purpose}: labels must be from 0 to {classes - 1}, but {' and '.join(wrong)}."
+    )
 
 
 def _builder(name: str, data_dir: Path | None) -> tfds.core.DatasetBuilder:
@@ -203,7 +246,9 @@ def _prepare(name: str, builder: tfds.core.DatasetBuilder) -> None:
         return
     try:
         _resolve_hosts(builder)
-        builder.download_and_prepare()
+        # What TFDS prints to stdout is no result: it goes where other packages' messages go, which commands hide.
+        with contextlib.redirect_stdout(sys.__stderr__):
+            builder.download_and_prepare()
     except DataError:
         raise
     except (tfds.download.DownloadError, requests.RequestException, socket.gaierror) as e:

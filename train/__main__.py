@@ -2,7 +2,10 @@
 
 import sys
 
-from train.cli import main
+import terminal
 
 if __name__ == "__main__":
+    terminal.hide_others(sys.argv[1:])
+    from train.cli import main  # not before: TensorFlow writes as soon as it is imported
+
     sys.exit(main())

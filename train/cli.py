@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import data
+from terminal import add_verbose
 from train.callbacks import DivergenceError
 from train.distribution import STRATEGIES, Distribution, distribution
 from train.errors import OptionError, failure
@@ -23,6 +23,8 @@ from train.stages import be_deterministic, disk_estimate, run_stages
 __all__ = ["main", "parse"]
 
 _OPTION_OF_ARGUMENT = {"name": "--dataset"}
+_COUNT = 10**6  # of epochs, or of images a step; what is far beyond overflows somewhere in TensorFlow
+_PIXELS = 2**16  # a side of JPEG's largest image
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,8 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
-    # BinaryDuo's kernel scale has a pass-through gradient: latent weights need no clipping to [-1, 1].
-    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     run.prepare(settings.options())
     try:
         metrics = run.read("metrics.json") or {}
@@ -86,7 +86,11 @@ def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
     if not (run.path / "curves.png").exists():
         draw_curves(settings, run)
     print(f"\n{table(metrics, validation=settings.validation > 0)}\n")
-    print(f"The model to deploy is {run.model(metrics['final'])}. To convert it:\n  python -m convert {run.path}")
+    model = run.model(metrics["final"])
+    if settings.recipe.float_weights and settings.scheme != "float":
+        print(f"The final model is {model}. It has float kernels, which cannot be deployed with binary activations.")
+    else:
+        print(f"The model to deploy is {model}. To convert it:\n  python -m convert {run.path}")
     return 0
 
 
@@ -128,6 +132,10 @@ def _what_to_do(args: argparse.Namespace) -> tuple[Settings, RunFolder]:
         validation=args.validation,
         recipe=recipe,
     )
+    if recipe.levels < 2 and settings.scheme in ("duo", "scratch"):
+        raise OptionError(
+            "--levels", "1 leaves nothing to decouple: give 2 or more, or train a binary network by --scheme baseline."
+        )
     return settings, RunFolder(args.run)
 
 
@@ -137,6 +145,8 @@ def _number(kind: Callable[[str], Any], at_least: float, below: float = math.inf
         if not at_least <= value < below:
             limit = f" and below {below:g}" if below < math.inf else ""
             raise argparse.ArgumentTypeError(f"must be at least {at_least:g}{limit}, not {text}")
+        if kind is int and below == math.inf and value > _COUNT:
+            raise argparse.ArgumentTypeError(f"must be at most {_COUNT}, not {text}")
         return value
 
     parse.__name__ = {int: "whole number", float: "number"}[kind]  # type: ignore[index]  # for argparse's message
@@ -146,7 +156,7 @@ def _number(kind: Callable[[str], Any], at_least: float, below: float = math.inf
 def _size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     height, width = (int(part) for part in (parts * 2 if len(parts) == 1 else parts))
-    if min(height, width) < 1:
+    if not 1 <= min(height, width) <= max(height, width) < _PIXELS:
         raise ValueError
     return height, width
 
@@ -207,10 +217,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", type=_number(int, 1), metavar="N", help="images a step")
     add("--image-size", type=_size, metavar="N or HxW", help="of the network's input")
     add("--augmentation", choices=tuple(data.AUGMENTATIONS), help="of the training images")
-    add("--levels", type=_number(int, 1), metavar="N", help="binary activations coupled into one")
+    add("--levels", type=_number(int, 1, 256), metavar="N", help="binary activations coupled into one")
     add("--width", type=positive, metavar="FACTOR", help="multiplies the network's channels")
     add("--per-channel", action=argparse.BooleanOptionalAction, help="one kernel scale an output channel")
     add("--float-weights", action=argparse.BooleanOptionalAction, help="binary activations only")
+    add_verbose(parser)
     return parser
 
 

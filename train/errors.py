@@ -1,6 +1,7 @@
 """What a command line reports in one line."""
 
 import errno
+import re
 
 from bduo_tf._keras import tf
 
@@ -24,6 +25,8 @@ def failure(error: BaseException) -> str | None:
     text = " ".join(str(error).split())
     shown = text if len(text) <= 300 else text[:150] + " ... " + text[-150:]
     if isinstance(error, tf.errors.OpError) and "IteratorGetNext" in text:
+        if label := re.search(r"\[(a label is not .*?):\] \[(.*?)\]", text):
+            return f"--dataset: {label[1]}, but {label[2]}"
         return f"--dataset: an image cannot be read ({type(error).__name__}: {shown})"
     if isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)):
         # What collective operations raise when a worker that they wait for is gone.
@@ -32,6 +35,8 @@ def failure(error: BaseException) -> str | None:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text
     if full:
         return f"--run: no space is left on its disk ({shown})"
+    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        return f"--batch-size, --image-size or --width: memory does not suffice, make them smaller ({shown})"
     if isinstance(error, OSError):
         return f"--run: {shown}"
     return None

@@ -96,6 +96,7 @@ class Settings:
             **self.options(),
             "network_arguments": self.network_arguments(dataset),
             "class_names": list(dataset.class_names),
+            "fit": asdict(dataset.fit),
             "scaling": dataset.scaling,
             "num_train": dataset.num_train,
             "num_test": dataset.num_test,

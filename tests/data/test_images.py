@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bduo_tf._keras import tf
-from data.images import AUGMENTATIONS, INPUT_RANGE, fit_size, resized_crop_flip, scale
+from data.images import AUGMENTATIONS, INPUT_RANGE, decode, fit_size, resized_crop_flip, scale
 
 
 def _random(*shape: int) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_a_resized_crop_is_a_part_of_fair_area_and_proportions() -> None:
 
 def test_of_a_jpeg_the_same_part_is_decoded() -> None:
     jpeg = tf.io.encode_jpeg(_gradient(160, 120), quality=100, chroma_downsampling=False)
-    png = tf.io.encode_png(tf.io.decode_jpeg(jpeg))
+    png = tf.io.encode_png(decode(jpeg, 3))
     for i in range(8):
         seed = tf.constant([1, i])
         one, same = (resized_crop_flip(file, seed, (32, 32), 3).numpy().astype(int) for file in (jpeg, png))

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_image
 
 import data
 from bduo_tf._keras import tf
@@ -14,11 +16,12 @@ from data.digits import Digits
 import tensorflow_datasets as tfds  # isort: skip
 
 
-def _prepare(name: str, folder: Path, **splits: int) -> None:
+def _prepare(name: str, folder: Path, unlabelled: tuple[str, ...] = (), **splits: int) -> None:
     """A data set of colour images of several sizes, prepared as TFDS prepares its own."""
 
-    def examples(count: int) -> list[tuple[int, dict[str, Any]]]:
-        return [(i, {"image": np.full((20 + i, 30, 3), 255 * (i % 2), np.uint8), "label": i % 2}) for i in range(count)]
+    def examples(split: str, count: int) -> list[tuple[int, dict[str, Any]]]:
+        images = [np.full((20 + i, 30, 3), 255 * (i % 2), np.uint8) for i in range(count)]
+        return [(i, {"image": x, "label": -1 if split in unlabelled else i % 2}) for i, x in enumerate(images)]
 
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
@@ -26,7 +29,7 @@ def _prepare(name: str, folder: Path, **splits: int) -> None:
         features=tfds.features.FeaturesDict(
             {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(names=["dark", "light"])}
         ),
-        split_datasets={split: examples(count) for split, count in splits.items()},
+        split_datasets={split: examples(split, count) for split, count in splits.items()},
         data_dir=folder,
     )
 
@@ -69,6 +72,52 @@ def test_a_set_without_test_images(tmp_path: Path) -> None:
     with pytest.raises(data.DataError, match=r"needs the splits .* but has train") as error:
         data.load("lone", (16, 16), tmp_path)
     assert error.value.argument == "name"
+
+
+@pytest.mark.parametrize(("unlabelled", "chosen"), [((), "test"), (("test",), "validation"), (("validation",), "test")])
+def test_the_labelled_split_is_evaluated(tmp_path: Path, unlabelled: tuple[str, ...], chosen: str) -> None:
+    _prepare("contest", tmp_path, unlabelled, train=6, validation=4, test=3)
+    dataset = data.load("contest", (16, 16), tmp_path)
+    assert dataset.test_split == chosen
+    assert sorted(int(label) for _, label in dataset.test) == {"test": [0, 0, 1], "validation": [0, 0, 1, 1]}[chosen]
+
+
+@pytest.mark.parametrize(
+    ("unlabelled", "message"),
+    [
+        (("test", "validation"), "evaluate on: labels must be from 0 to 1, but test has labels such as -1 and valid"),
+        (("train",), "train on: labels must be from 0 to 1, but train has labels such as -1"),
+    ],
+)
+def test_without_labels(tmp_path: Path, unlabelled: tuple[str, ...], message: str) -> None:
+    _prepare("contest", tmp_path, unlabelled, train=6, validation=4, test=3)
+    with pytest.raises(data.DataError, match=f"contest has nothing to {message}") as error:
+        data.load("contest", (16, 16), tmp_path)
+    assert error.value.argument == "name"
+
+
+def test_photographs_are_evaluated_as_pillow_decodes_them(tmp_path: Path) -> None:
+    """A JPEG of a data set, at a size at which it is decoded and nothing else."""
+    picture = Image.fromarray(load_sample_image("china.jpg"))
+    picture.save(tmp_path / "china.jpg", quality=95)
+    examples = [(0, {"image": tmp_path / "china.jpg", "label": 0})]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="china",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(427, 640, 3), encoding_format="jpeg"),
+                "label": tfds.features.ClassLabel(num_classes=1),
+            }
+        ),
+        split_datasets={"train": examples, "test": examples},
+        data_dir=tmp_path,
+    )
+    dataset = data.load("china", None, tmp_path)
+    assert dataset.fit == data.Fit((427, 640), whole=False)
+    for images in (dataset.train_pixels, dataset.test_pixels):
+        [(image, _)] = images
+        np.testing.assert_array_equal(image, np.asarray(Image.open(tmp_path / "china.jpg")))
 
 
 def test_validation_comes_from_the_training_images(tmp_path: Path) -> None:

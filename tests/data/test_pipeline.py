@@ -16,7 +16,8 @@ def dataset() -> data.Dataset:
     pixels = tf.data.Dataset.from_tensor_slices(
         (rng.integers(0, 256, (COUNT, 8, 8, 1), np.uint8), np.arange(COUNT, dtype=np.int64))
     )
-    return data.Dataset("numbers", tuple(map(str, range(COUNT))), (8, 8, 1), COUNT, COUNT, "test", pixels, pixels)
+    names, fit = tuple(map(str, range(COUNT))), data.Fit((8, 8), whole=False)
+    return data.Dataset("numbers", names, (8, 8, 1), COUNT, COUNT, "test", pixels, pixels, fit)
 
 
 def _epochs(dataset: data.Dataset, start: int = 0, seed: int = 0, augmentation: str = "crop_flip"):

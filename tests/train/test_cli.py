@@ -23,6 +23,8 @@ from train.settings import NETWORKS, Settings
         (["--dataset", "glue"], "--dataset: glue is not an image-classification data set"),
         (["--data-dir", "nowhere"], "nowhere is not a folder"),
         (["--image-size", "4"], "--image-size: vgg7: input_shape must be (height, width, channels) from 8x8 on"),
+        (["--levels", "1"], "--levels: 1 leaves nothing to decouple: give 2 or more, or train a binary network by"),
+        (["--levels", "1", "--scheme", "scratch"], "--levels: 1 leaves nothing to decouple"),
         (["--validation", "0.0001"], "--validation: 0.0001 of 1437 images leaves nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -41,11 +43,15 @@ def test_refused_with_one_line(more, message, tmp_path, capsys):
     ("more", "message"),
     [
         (["--epochs", "0"], "argument --epochs: must be at least 1, not 0"),
+        (["--epochs", "10000000000"], "argument --epochs: must be at most 1000000, not 10000000000"),
+        (["--batch-size", "10000000000"], "argument --batch-size: must be at most 1000000"),
+        (["--image-size", "65536"], "argument --image-size: invalid size such as 32 or 32x48 value: '65536'"),
         (["--epochs", "many"], "argument --epochs: invalid whole number value: 'many'"),
         (["--learning-rate", "nan"], "argument --learning-rate: must be at least"),
         (["--learning-rate", "0"], "argument --learning-rate: must be at least"),
         (["--validation", "1"], "argument --validation: must be at least 0 and below 1, not 1"),
         (["--image-size", "0x8"], "argument --image-size: invalid size such as 32 or 32x48 value: '0x8'"),
+        (["--levels", "256"], "argument --levels: must be at least 1 and below 256, not 256"),
         (["--optimizer", "adagrad"], "choose from"),
         (["--augmentation", "mixup"], "choose from"),
         (["--epoch", "3"], "unrecognized arguments"),
@@ -140,6 +146,28 @@ def test_one_stage_schemes(scheme, tmp_path, capsys):
     assert metrics[scheme]["epochs"] == 2
     assert [p.name for p in run.glob("*.keras")] == [f"{scheme}.keras"]
     assert f"python -m convert {run}" in capsys.readouterr().out
+
+
+def test_levels_do_not_matter_to_what_is_not_decoupled(tmp_path):
+    settings, _ = cli.parse(arguments(tmp_path, "--levels", "1", "--scheme", "baseline"))
+    assert settings.recipe.levels == 1
+
+
+def test_more_than_memory_holds(tmp_path, capsys):
+    assert main(arguments(tmp_path / "run", "--width", "1e9")) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("python -m train: error: --batch-size, --image-size or --width: memory does not suffice")
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("scheme", "deployable"), [("baseline", False), ("float", True)])
+def test_float_weights_are_not_said_to_be_deployable(scheme, deployable, tmp_path, capsys):
+    short = ["--epochs", "1", "--fine-tune-epochs", "1", "--image-size", "8"]
+    assert main(arguments(tmp_path / "run", "--scheme", scheme, "--float-weights", *short)) == 0
+    printed = capsys.readouterr().out
+    assert ("python -m convert" in printed) == deployable
+    assert ("It has float kernels, which cannot be deployed with binary activations." in printed) != deployable
 
 
 def test_options_override_the_recipe(tmp_path):

@@ -130,10 +130,10 @@ def test_a_disk_that_fills(disk, tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert distributed.read(folder / "run") == distributed.read(tmp_path / "undisturbed")
 
 
-@pytest.fixture
-def stripes(tmp_path: Path) -> Path:
-    """The file of the training images of a small data set "stripes" in the folder "data"."""
-    images = [(i, {"image": np.full((16, 16, 1), i, np.uint8), "label": i % 2}) for i in range(8)]
+def _stripes(tmp_path: Path, wrong: int = -1) -> Path:
+    """The file of the training images of a small data set "stripes" in the folder "data"; one's label may be -1."""
+    labels = [-1 if i == wrong else i % 2 for i in range(8)]
+    images = [(i, {"image": np.full((16, 16, 1), i, np.uint8), "label": label}) for i, label in enumerate(labels)]
     tfds.dataset_builders.store_as_tfds_dataset(
         name="stripes",
         version="1.0.0",
@@ -148,10 +148,9 @@ def stripes(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["damaged", "missing"])
-def test_an_image_that_cannot_be_read(
-    kind: str, stripes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_image_that_cannot_be_read(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Found in mid-training: named, and nothing of the run is lost."""
+    stripes = _stripes(tmp_path)
     content = bytearray(stripes.read_bytes())
     content[-40] ^= 0xFF
     stripes.write_bytes(content) if kind == "damaged" else stripes.unlink()
@@ -161,3 +160,12 @@ def test_an_image_that_cannot_be_read(
     name = {"damaged": "DataLossError", "missing": "NotFoundError"}[kind]
     assert f"python -m train: error: --dataset: an image cannot be read ({name}" in error
     assert not list((tmp_path / "run").glob("*.keras"))
+
+
+def test_a_label_that_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """Beyond those that are looked at beforehand."""
+    monkeypatch.setattr("data.loading._LABELS", 1)
+    _stripes(tmp_path, wrong=7)
+    options = ["--dataset", "stripes", "--data-dir", str(tmp_path / "data"), "--epochs", "1", "--batch-size", "4"]
+    assert cli.main(arguments(tmp_path / "run", *options)) == 1
+    assert "python -m train: error: --dataset: a label is not from 0 to 1, but -1. Once" in capsys.readouterr().err

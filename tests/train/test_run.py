@@ -49,6 +49,7 @@ def test_files(finished: tuple[Path, str]) -> None:
     assert list(folder.glob("tensorboard/*/*/events.out.tfevents.*"))
     config = json.loads((folder / "config.json").read_text())
     assert config["network_arguments"]["input_shape"] == [16, 16, 1]
+    assert config["fit"] == {"resize": [16, 16], "whole": False}
     assert (config["stages"], config["final"]) == (["coupled", "fine_tuned"], "fine_tuned")
     assert {"tensorflow", "larq", "tf-keras", "date", "python"} <= json.loads(
         (folder / "versions.json").read_text()
