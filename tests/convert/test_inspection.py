@@ -46,7 +46,7 @@ def test_operators_of_a_plain_file():
 def test_cost_counts_kernels_and_macs_by_bits():
     model = decoupled()
     kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
-    counted = cost(bduo_tf.to_lce_graph(model))
+    counted = cost(convert_lce(bduo_tf.to_lce_graph(model)))
     assert counted.weights == sum(int(np.prod(k.shape)) for k in kernels)
     # conv1 at 16x16 reads one channel with 3x3 kernels, conv7 reads 128 channels.
     assert counted.macs[32] == 16 * 16 * 9 * 11 + 128 * 10
@@ -58,4 +58,4 @@ def test_cost_sees_the_bits_of_activations_that_are_layers_of_their_own():
     graph = bduo_tf.to_lce_graph(network)
     first, last = graph.get_layer("conv1"), graph.get_layer("conv8")
     floats = first.output_shape[1] * first.output_shape[2] * 25 * first.filters + last.kernel.shape[-2] * 10
-    assert cost(graph).macs[32] == floats
+    assert cost(convert_lce(graph)).macs[32] == floats
