@@ -50,11 +50,14 @@ def expected_operators(graph: keras.Model, found: dict[str, int], floats: Collec
         for node in depth
         if is_binary_layer(node.layer) and node.layer.name not in floats
     }
-    if found.get("LceBconv2d", 0) == len(calls):
+    binary = found.get("LceBconv2d", 0)
+    if binary == len(calls):
         return []
     names = {layer.name for layer in calls.values()}
     layers = ", ".join(layer.name for layer in graph.layers if layer.name in names)
-    problems = [f"{found.get('LceBconv2d', 0)} LceBconv2d operators for {len(calls)} binary layers ({layers or 'none'})"]
+    problems = [
+        f"{found.get('LceBconv2d', 0)} LceBconv2d operators for {len(calls)} binary layers ({layers or 'none'})"
+    ]
     # Which float products are too many is told by TFLite's own converter, to which all layers are float.
     products = _float_products(operators(convert_float32(graph))) - len(calls)
     if _float_products(found) > products:

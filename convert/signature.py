@@ -96,9 +96,7 @@ def with_order(file: bytes, names: Names) -> bytes:
         start, length = graph._tab.Vector(field), graph._tab.VectorLen(field)
         vector = np.frombuffer(content, "<i4", length, start)
         if sorted(vector) != sorted(order):
-            raise ConversionError(
-                f"The converter gave the file {length} {'inputs' if place == _INPUTS else 'outputs'} where the model has "
-                f"{len(order)} ({', '.join(wanted)})."
-            )
+            what = "inputs" if place == _INPUTS else "outputs"
+            raise ConversionError(f"The converter wrote other {what} than the model's {', '.join(wanted)}.")
         vector[:] = order
     return bytes(content)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from bduo_tf.deployment import deploy
+from convert.interpreters import interpreters, lce_interpreter
 from convert.tflite import convert_lce
-from convert.verification import _unexplained, interpreters, lce_interpreter, verify
+from convert.tracing import unexplained
+from convert.verification import verify
 from tests.convert.models import decoupled
 
 
@@ -115,7 +117,7 @@ def test_a_changed_threshold_is_traced_to_its_layer(deployment):
     ],
 )
 def test_flips_beyond_rounding_are_a_failure(flips, named):
-    problems = _unexplained(flips)
+    problems = unexplained(flips)
     assert len(problems) == (named is not None)
     assert all(f"of layer {named} flipped" in problem for problem in problems)
 
