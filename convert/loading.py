@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import re
 
 from bduo_tf._keras import keras
 from convert.errors import ConversionError, first_line

@@ -11,6 +11,7 @@ import bduo_tf
 from bduo_tf._keras import keras, lq
 from convert import cli
 from convert.cli import main
+from convert.inputs import Sampler, seeded
 from convert.inspection import operators
 from convert.tflite import convert_lce
 from tests.convert.models import decoupled, small_vgg7
@@ -78,7 +79,7 @@ def test_the_baseline_needs_no_decoupling(tmp_path):
 
 def test_a_failed_verification_writes_no_file(keras_file, tmp_path, monkeypatch, capsys):
     other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
-    monkeypatch.setattr(cli, "convert_lce", lambda graph: other)
+    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
     output = tmp_path / "out.tflite"
     assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json"]
@@ -92,7 +93,7 @@ def test_an_earlier_file_survives_a_failed_verification(keras_file, tmp_path, mo
     output = tmp_path / "out.tflite"
     output.write_bytes(b"earlier")
     other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
-    monkeypatch.setattr(cli, "convert_lce", lambda graph: other)
+    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
     assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
     assert output.read_bytes() == b"earlier"
 
@@ -179,7 +180,8 @@ def test_a_data_set_of_another_shape_is_refused(tmp_path, capsys):
 
 
 def test_seeded_inputs_are_reproducible():
-    first, second = (np.concatenate([x for x, _ in cli._seeded((2, 2, 1), 70, 3, -1, 1)]) for _ in range(2))
+    images = [Sampler((2, 2, 1), np.dtype("float32"), -1, 1)]
+    first, second = (np.concatenate([x for x, _ in seeded(images, 70, 3)]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.shape == (70, 2, 2, 1)
 
