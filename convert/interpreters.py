@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from convert.errors import ConversionError
+from convert.operators import read_operators
 from convert.tflite import quiet, reason
 
 __all__ = ["Interpreter", "in_batches", "interpreters", "lce_interpreter", "require_runnable"]
@@ -55,11 +56,17 @@ def interpreters() -> Mapping[str, Callable[[bytes], Interpreter]]:
 
 
 def require_runnable(file: bytes) -> None:
-    """Fails before the long work if a file has operators that no interpreter knows: the converter lets them pass.
+    """Fails before the long work if a file has operators that give wrong results, or that no interpreter knows.
 
     Raises:
-        ConversionError: an interpreter cannot load the file; the message has its reason.
+        ConversionError: an operator keeps state, or an interpreter cannot load the file; the message has its reason.
     """
+    for operator in read_operators(file):
+        if any(tensor is not None and tensor.state for tensor in operator.inputs):
+            raise ConversionError(
+                f"The model becomes the operator {operator.name}, whose state passes from one image to the next. Build "
+                "its recurrent layers with unroll=True."
+            )
     for name, make in interpreters().items():
         with quiet() as log:
             try:

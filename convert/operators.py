@@ -21,12 +21,14 @@ class Tensor:
         shape: as the file has it.
         type: float32, int8 and so on, by TFLite's name in small letters.
         constant: whether it is the same in every inference: stored in the file, or computed of what is.
+        state: whether it keeps its content from one inference to the next.
     """
 
     key: tuple[int, int]
     shape: tuple[int, ...]
     type: str
     constant: bool
+    state: bool
 
     @property
     def size(self) -> int:
@@ -98,7 +100,7 @@ class _Reader:
         shape = tuple(tensor.ShapeAsNumpy().tolist()) if tensor.ShapeLength() else ()
         buffer = self.model.Buffers(tensor.Buffer())
         constant = bool(buffer.DataLength() or buffer.Size()) or (graph, index) in self._computed
-        return Tensor((graph, index), shape, self._types[tensor.Type()], constant)
+        return Tensor((graph, index), shape, self._types[tensor.Type()], constant, bool(tensor.IsVariable()))
 
     def _name(self, operator: Any) -> str:
         code = self.model.OperatorCodes(operator.OpcodeIndex())

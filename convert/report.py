@@ -46,9 +46,7 @@ def as_text(
         "  operators    " + ", ".join(f"{n} {name}" for name, n in sorted(counted.items())),
     ]
     if decoupled:
-        lines.append(
-            "  decoupled    here, and not fine-tuned: training what bduo_tf.decouple returns makes it better"
-        )
+        lines.append("  decoupled    here, and not fine-tuned: training what bduo_tf.decouple returns makes it better")
     lines += [f"  float, though its kernels are binary: {name}, {reason}" for name, reason in floats.items()]
     for name, peer_size in peers.items():
         lines.append(

@@ -63,7 +63,7 @@ def _kind(output: Any) -> str | None:
     if kind == "sigmoid":
         return kind
     # Scores of classes that exclude each other stand side by side: not one alone, nor those of several places.
-    classes = output.shape[-1]
+    classes = output.shape[-1] if len(output.shape) else None
     if kind is None or classes is None or classes < 2 or classes != tensor.shape[-1]:
         return None
     return kind if kind == "softmax" or len(output.shape) == 2 else None

@@ -66,8 +66,15 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(found.values())
 
 
-def save_with_signature(model: keras.Model, folder: str, names: Names) -> None:
-    """Writes a SavedModel of the graph of inference alone, whose signature has these names."""
+def save_with_signature(model: keras.Model, folder: str, names: Names, batch: int | None = None) -> None:
+    """Writes a SavedModel of the graph of inference alone, whose signature has these names.
+
+    Args:
+        model: any graph.
+        folder: to write into.
+        names: of its inputs and outputs.
+        batch: the size of a batch where the model leaves it open; None leaves it open too.
+    """
     # lce.convert_keras_model saves all that training would need, four fifths of its time: benchmarks/conversion.py.
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -76,7 +83,10 @@ def save_with_signature(model: keras.Model, folder: str, names: Names) -> None:
         outputs = model(tf.nest.pack_sequence_as(model._nested_inputs, list(inputs)), training=False)
         return dict(zip(names.outputs, tf.nest.flatten(outputs), strict=True))
 
-    specs = [tf.TensorSpec(t.shape, t.dtype, name=name) for t, name in zip(model.inputs, names.inputs, strict=True)]
+    specs = [
+        tf.TensorSpec([batch if t.shape[0] is None else t.shape[0], *t.shape[1:]], t.dtype, name=name)
+        for t, name in zip(model.inputs, names.inputs, strict=True)
+    ]
     archive.add_endpoint(_KEY, tf.function(infer, input_signature=specs))
     archive.write_out(folder)
 

@@ -110,10 +110,17 @@ def _convert(
 ) -> bytes:
     """Saves the model, converts what was saved, and gives the file the model's order of inputs and outputs."""
     names = names or names_of(model)
-    with quiet() as log, tempfile.TemporaryDirectory() as folder:
-        try:
-            save_with_signature(model, folder, names)
-            file = convert(folder)
-        except Exception as error:
-            raise ConversionError(f"{who} cannot convert model {model.name!r}: {reason(log, error)}") from error
-    return with_order(file, names)
+    # Loops, such as recurrent layers that are not unrolled, need a batch of known size.
+    batches = (None, 1) if any(t.shape[0] is None for t in model.inputs) else (None,)
+    failure: ConversionError | None = None
+    for batch in batches:
+        with quiet() as log, tempfile.TemporaryDirectory() as folder:
+            try:
+                save_with_signature(model, folder, names, batch)
+                return with_order(convert(folder), names)
+            except ConversionError:
+                raise
+            except Exception as error:
+                failure = failure or ConversionError(f"{who} cannot convert the model: {reason(log, error)}")
+    assert failure is not None
+    raise failure

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from bduo_tf._keras import keras, tf
 from bduo_tf.deployment import Deployment
 from convert.comparison import Comparison, OutputComparison
+from convert.errors import ConversionError
 from convert.inspection import expected_operators, operators
 from convert.interpreters import Interpreter, in_batches, interpreters, lce_interpreter
 from convert.signature import names_of
@@ -152,9 +153,13 @@ def _of_keras(model: keras.Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
 
     fixed = model.inputs[0].shape[0]
     outputs = predict(inputs) if fixed is None else in_batches(predict, inputs, fixed)
-    # An output without an axis of the batch, such as tf.reshape(x, [-1]), has the images one after the other.
-    count = len(inputs[0])
-    return [y if y.ndim and len(y) == count else y.reshape(count, -1) for y in outputs]
+    for output in outputs:
+        if output.ndim == 0 or len(output) != len(inputs[0]):
+            raise ConversionError(
+                f"Model {model.name!r} has an output of the shape {output.shape} for {len(inputs[0])} images: without "
+                "an axis of the batch it cannot be compared image by image."
+            )
+    return outputs
 
 
 def _like(computed: np.ndarray, expected: np.ndarray) -> np.ndarray:
