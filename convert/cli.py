@@ -7,21 +7,20 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import data
 from bduo_tf._keras import keras
 from bduo_tf.deployment import Deployment
-from convert import report
 from convert.errors import ConversionError
 from convert.inputs import Inputs, first, of_dataset, seeded_inputs
-from convert.inspection import Cost, cost
+from convert.inspection import cost
 from convert.interpreters import interpreters, require_runnable
 from convert.loading import import_modules
 from convert.metadata import Metadata, add_metadata, read_labels
 from convert.options import check, parse
 from convert.peers import float_peer, peer_files
 from convert.preparation import as_float32, decoupled, deployed, explained, sized
+from convert.report import Report
 from convert.scores import output_kinds
 from convert.signature import Names, names_of
 from convert.source import Source, open_source
@@ -82,33 +81,37 @@ def _convert(args: argparse.Namespace) -> int:
     verifications = _verify(job, file, args.min_agreement)
     verified = not any(v.problems for v in verifications.values())
     peers = _peers(job) if verified else {}
-    sizes = {name: len(content) for name, content in peers.items()}
-    model_cost = cost(file)
-
-    files = {job.output.with_name(f"{job.output.stem}-{name}.tflite"): content for name, content in peers.items()}
-    if verified:
-        files[job.output] = file
-    summary = _summary(job, file if verified else None, len(file), model_cost, verifications, sizes)
-    files[job.output.with_suffix(".json")] = report.as_json(summary).encode()
-    for path, content in files.items():
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    floats = {layer.name: layer.reason for layer in getattr(job.deployment, "floats", ())}
-    print(
-        report.as_text(
-            str(job.output),
-            len(file),
-            model_cost,
-            verifications,
-            sizes,
-            job.inputs.described,
-            floats=floats,
-            decoupled=job.decoupled,
-        )
-    )
+    files = {"": file, **{f"-{name}": content for name, content in peers.items()}} if verified else {}
+    report = _report(job, file, verifications, peers)
+    _write(job.output, files, report)
+    print(report.as_text())
     if not verified:
         print(f"error: verification failed, {job.output} was not written.", file=sys.stderr)
     return 0 if verified else 1
+
+
+def _report(job: _Job, file: bytes, verifications: Mapping[str, Verification], peers: Mapping[str, bytes]) -> Report:
+    return Report(
+        source=str(job.source.path),
+        output=str(job.output),
+        size=len(file),
+        cost=cost(file),
+        decoupled=job.decoupled,
+        floats={layer.name: layer.reason for layer in getattr(job.deployment, "floats", ())},
+        inputs=job.names.inputs,
+        outputs=dict(zip(job.names.outputs, job.metadata.scores, strict=True)),
+        verified_on=job.inputs.described,
+        verifications=verifications,
+        peers={name: len(content) for name, content in peers.items()},
+    )
+
+
+def _write(output: Path, files: Mapping[str, bytes], report: Report) -> None:
+    """Writes files, by what is added to the output's name, and the report beside them."""
+    contents = {output.with_name(f"{output.stem}{end}.tflite"): content for end, content in files.items()}
+    for path, content in {**contents, output.with_suffix(".json"): report.as_json().encode()}.items():
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def _job(args: argparse.Namespace) -> _Job:
@@ -229,31 +232,6 @@ def _peers(job: _Job) -> dict[str, bytes]:
         return {}
     found = peer_files(job.peer, first(job.inputs.batches(), _CALIBRATION))
     return {name: add_metadata(content, job.metadata) for name, content in found.items()}
-
-
-def _summary(
-    job: _Job,
-    file: bytes | None,
-    size: int,
-    model_cost: Cost,
-    verifications: Mapping[str, Verification],
-    peers: Mapping[str, int],
-) -> dict[str, Any]:
-    """What is written as JSON beside the file, which is None where it was not written."""
-    floats = getattr(job.deployment, "floats", ())
-    return {
-        "source": str(job.source.path),
-        "output": None if file is None else str(job.output),
-        "bytes": size,
-        **model_cost.as_json(),
-        "decoupled": job.decoupled,
-        "float_layers": {layer.name: layer.reason for layer in floats},
-        "inputs": list(job.names.inputs),
-        "outputs": dict(zip(job.names.outputs, job.metadata.scores, strict=True)),
-        "verified_on": job.inputs.described,
-        "verification": {name: v.as_json() for name, v in verifications.items()},
-        "peers": {name: {"bytes": bytes_, "trained": False} for name, bytes_ in peers.items()},
-    }
 
 
 def _require_writable(output: Path) -> None:
