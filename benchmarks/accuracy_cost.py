@@ -137,12 +137,11 @@ def deployed(setting: Trial, channels: int, class_names: tuple[str, ...]) -> Cos
     if METHODS[setting.method].decoupled:
         model = decouple(model)
     graph = to_lce_graph(model)
-    macs = cost(graph).macs
-    if 1 in macs:
-        file = convert_lce(graph)
-        if problems := expected_operators(graph, operators(file)):
-            raise ValueError("; ".join(problems))
-    else:
+    file = convert_lce(graph)
+    if problems := expected_operators(graph, operators(file)):
+        raise ValueError("; ".join(problems))
+    macs = cost(file).macs
+    if 1 not in macs:
         file = convert_float32(model)
     file = add_metadata(file, Metadata(model.name, class_names, INPUT_RANGE, channels))
     return Cost(macs.get(1, 0), sum(count for bits, count in macs.items() if bits > 1), file)

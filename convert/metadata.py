@@ -1,14 +1,18 @@
-"""What a device must know beside the graph: class names and the input's scaling, inside the .tflite.
+"""What a device must know beside the graph: class names, the input's scaling, what outputs are, inside the .tflite.
 
-Written as TFLite Metadata (metadata_schema.fbs of tensorflow/tflite-support, version 1.0.0): a FlatBuffer of its own in
-a buffer of the model, and the class names as a text file in a ZIP archive behind the model.
+Class names and scaling are written as TFLite Metadata (metadata_schema.fbs of tensorflow/tflite-support, version
+1.0.0): a FlatBuffer of its own in a buffer of the model, and the class names as a text file in a ZIP archive behind the
+model. That has no place for how images are fitted to the input's size, and for what the outputs are: these are JSON in
+a buffer of their own, named "bduo".
 """
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -33,19 +37,27 @@ _COLOR_SPACE = {3: 1, 1: 2}  # RGB, grayscale; others are 0, unknown
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is known of a classifier of images beside its graph.
+    """What is known of a model beside its graph.
 
     Attributes:
         name: of the model.
         labels: the class names, in the order of the outputs; empty if not known.
         input_range: what the model takes a black and a white pixel for, linear between them; None if not known.
         channels: of its images.
+        scores: for each output one of `convert.scores.KINDS`, None where it is not known; empty if none is.
+        fit: how images are fitted to the input's size: what they are resized to (height, width) before their centre
+            is cut out, and whether the whole image is (else the largest part of the same proportions); None if not
+            known.
+        inputs: the names of the inputs.
     """
 
     name: str
     labels: tuple[str, ...] = ()
     input_range: tuple[float, float] | None = None
     channels: int = 3
+    scores: tuple[str | None, ...] = ()
+    fit: tuple[tuple[int, int], bool] | None = None
+    inputs: tuple[str, ...] = ("image",)
 
     @property
     def normalization(self) -> tuple[float, float]:
@@ -81,7 +93,8 @@ def add_metadata(file: bytes, metadata: Metadata) -> bytes:
     the whole old file stays as it is, byte for byte and as aligned as before, and a new root is written
     before it, which refers to the old one's subgraphs, operators and buffers.
     """
-    if not metadata.labels and metadata.input_range is None:
+    new = _entries(metadata)
+    if not new:
         return file
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -104,17 +117,17 @@ def add_metadata(file: bytes, metadata: Metadata) -> bytes:
     buffers = [place(model.Buffers(i)._tab.Pos) for i in range(model.BuffersLength())]
     entries = [place(model.Metadata(i)._tab.Pos) for i in range(model.MetadataLength())]
 
-    content = _flatbuffer(metadata)
-    builder.Prep(_ALIGNMENT, len(content))
-    data = builder.CreateByteVector(content)
-    name = builder.CreateString("TFLITE_METADATA")
-    schema.BufferStart(builder)
-    schema.BufferAddData(builder, data)
-    buffers.append(schema.BufferEnd(builder))
-    schema.MetadataStart(builder)
-    schema.MetadataAddName(builder, name)
-    schema.MetadataAddBuffer(builder, len(buffers) - 1)
-    entries.append(schema.MetadataEnd(builder))
+    for entry, content in new.items():
+        builder.Prep(_ALIGNMENT, len(content))
+        data = builder.CreateByteVector(content)
+        name = builder.CreateString(entry)
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, data)
+        buffers.append(schema.BufferEnd(builder))
+        schema.MetadataStart(builder)
+        schema.MetadataAddName(builder, name)
+        schema.MetadataAddBuffer(builder, len(buffers) - 1)
+        entries.append(schema.MetadataEnd(builder))
     fields[_MODEL_BUFFERS] = _vector(builder, buffers)
     fields[_MODEL_METADATA] = _vector(builder, entries)
     schema.ModelStart(builder)
@@ -123,6 +136,22 @@ def add_metadata(file: bytes, metadata: Metadata) -> bytes:
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
     builder.Finish(schema.ModelEnd(builder), b"TFL3")
     return _with_labels(bytes(builder.Output()), metadata.labels)
+
+
+def _entries(metadata: Metadata) -> dict[str, bytes]:
+    """The contents of the new buffers, by the names of their entries."""
+    entries = {}
+    if metadata.labels or metadata.input_range is not None:
+        entries["TFLITE_METADATA"] = _flatbuffer(metadata)
+    said: dict[str, Any] = {}
+    if metadata.fit is not None:
+        resize, whole = metadata.fit
+        said["fit"] = {"resize": list(resize), "whole": whole}
+    if any(metadata.scores):
+        said["outputs"] = list(metadata.scores)
+    if said:
+        entries["bduo"] = json.dumps({"version": 1, **said}).encode()
+    return entries
 
 
 def _with_labels(file: bytes, labels: Sequence[str]) -> bytes:
@@ -137,7 +166,7 @@ def _with_labels(file: bytes, labels: Sequence[str]) -> bytes:
 
 
 def _flatbuffer(metadata: Metadata) -> bytes:
-    """ModelMetadata, with a subgraph of one input and one output."""
+    """ModelMetadata, with a subgraph of its inputs (of which only a single one is an image) and one output."""
     builder = flatbuffers.Builder(1024)
     image, files = {}, {}
     if metadata.input_range is not None:
@@ -155,9 +184,10 @@ def _flatbuffer(metadata: Metadata) -> bytes:
         file = _table(builder, {0: builder.CreateString(LABEL_FILE)}, {2: _TENSOR_AXIS_LABELS})
         files = {6: _vector(builder, [file])}  # associated_files
     features = _table(builder, {1: _table(builder, {})}, {0: _FEATURE_PROPERTIES})
-    inputs = _table(builder, {0: builder.CreateString("image"), **image})
+    names = [builder.CreateString(name) for name in metadata.inputs]
+    inputs = [_table(builder, {0: name, **image}) for name in names]
     outputs = _table(builder, {0: builder.CreateString("scores"), 3: features, **files})
-    subgraph = _table(builder, {2: _vector(builder, [inputs]), 3: _vector(builder, [outputs])})
+    subgraph = _table(builder, {2: _vector(builder, inputs), 3: _vector(builder, [outputs])})
     root = {
         0: builder.CreateString(metadata.name),
         3: _vector(builder, [subgraph]),

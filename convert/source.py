@@ -1,12 +1,13 @@
-"""What is to be converted: a run folder of `python -m train`, or a .keras file."""
+"""What is to be converted: a run folder of `python -m train`, or a file or folder with a Keras model."""
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from bduo_tf._keras import keras
 from convert.errors import ConversionError
+from convert.loading import is_saved_model, load_model
 
 __all__ = ["Source", "open_source"]
 
@@ -16,7 +17,7 @@ class Source:
     """A model and what is known of it.
 
     Attributes:
-        path: the .keras file.
+        path: the file, or the folder of a SavedModel.
         model: the model in it.
         config: config.json of the run; empty for a file alone.
         metrics: metrics.json of the run; empty for a file alone.
@@ -28,44 +29,41 @@ class Source:
     metrics: dict[str, Any] = field(repr=False)
 
 
-def open_source(path: Path) -> Source:
-    """Loads the model to deploy from a run folder, or the one in a .keras file.
+def open_source(path: Path, *, unsafe: bool = False) -> Source:
+    """Loads the model to deploy from a run folder, or the one in a file.
+
+    Args:
+        path: a run folder, or what `load_model` takes.
+        unsafe: whether Python code in the file may be run.
 
     Raises:
         ConversionError: there is no such file, the run is not finished, or the file is not a Keras model.
     """
-    if path.is_dir():
-        config, metrics = _read_json(path / "config.json"), _read_json(path / "metrics.json")
-        if config is None:
-            raise ConversionError(f"{path} is not a run folder of `python -m train`: it has no config.json.")
-        if metrics is None or not (path / f"{metrics.get('final')}.keras").is_file():
-            raise ConversionError(
-                f"The run in {path} is not finished. Repeat its training command: it continues where it was."
-            )
-        file = path / f"{metrics['final']}.keras"
-        return Source(file, _load(file), config, metrics)
     if not path.exists():
         raise ConversionError(f"{path} does not exist. Give a run folder of `python -m train`, or a .keras file.")
-    return Source(path, _load(path), {}, {})
-
-
-def _load(file: Path) -> keras.Model:
-    if file.suffix != ".keras":
-        raise ConversionError(f"{file} is not a .keras file. Save the model by model.save('NAME.keras').")
-    try:
-        return keras.models.load_model(file, compile=False)
-    except Exception as error:
-        raise ConversionError(f"{file} cannot be loaded as a Keras model: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if not path.is_dir() or is_saved_model(path):
+        return Source(path, load_model(path, unsafe=unsafe), {}, {})
+    config, metrics = _read_json(path / "config.json"), _read_json(path / "metrics.json")
+    if config is None:
+        raise ConversionError(f"{path} is not a run folder of `python -m train`: it has no config.json.")
+    final = (metrics or {}).get("final")
+    if final is not None and not (isinstance(final, str) and PurePath(final).name == final):
+        raise ConversionError(f"{path / 'metrics.json'} names as final no file of that folder, but {final!r}.")
+    if metrics is None or not (path / f"{final}.keras").is_file():
+        raise ConversionError(
+            f"The run in {path} is not finished. Repeat its training command: it continues where it was."
+        )
+    file = path / f"{final}.keras"
+    return Source(file, load_model(file, unsafe=unsafe), config, metrics)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise ConversionError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ConversionError(f"{path} cannot be read: it holds no JSON object.")
+    return content

@@ -1,65 +1,43 @@
-"""Does the file compute what the model computes? LCE's own interpreter, and bduo_runtime's, against Keras."""
+"""Does the file compute what the model computes? An interpreter against Keras, on every input."""
 
-import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from bduo_tf._keras import keras
+from bduo_tf._keras import keras, tf
 from bduo_tf.deployment import Deployment
+from convert.comparison import Comparison, OutputComparison
+from convert.errors import ConversionError
 from convert.inspection import expected_operators, operators
-from convert.tflite import convert_lce
+from convert.interpreters import Interpreter, in_batches, interpreters, lce_interpreter
+from convert.signature import names_of
+from convert.tracing import TRACED, Tracer, unexplained
 
 __all__ = ["Interpreter", "Verification", "interpreters", "lce_interpreter", "verify"]
-
-# How many images' activations are compared one by one (beyond all images with another arg max).
-_TRACED = 64
-_BATCH = 32
-
-
-class Interpreter(Protocol):
-    """What runs a file: predict(images of shape (batch, height, width, channels)) gives logits (batch, classes)."""
-
-    def predict(self, images: np.ndarray) -> Any: ...
-
-
-def lce_interpreter(file: bytes) -> Interpreter:
-    """LCE's own."""
-    from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
-
-    return LceInterpreter(file)
-
-
-def _runtime_interpreter(file: bytes) -> Interpreter:
-    from bduo_runtime import Interpreter as RuntimeInterpreter
-
-    return RuntimeInterpreter(file)
-
-
-def interpreters() -> Mapping[str, Callable[[bytes], Interpreter]]:
-    """Those to verify with, by name: LCE's, and bduo_runtime's where it is installed."""
-    installed = importlib.util.find_spec("bduo_runtime") is not None
-    return {"LCE": lce_interpreter} | ({"bduo_runtime": _runtime_interpreter} if installed else {})
 
 
 @dataclass
 class Verification:
     """The result of a verification; `problems` is empty if the file may be called done.
 
+    Of a model of several outputs the differences are those of the output that differs most for its size.
+
     Attributes:
         images: how many were compared.
-        agreeing: of how many the arg max was the same.
+        agreeing: on how many of them all outputs agree: scores by their arg max, see `OutputComparison` for others.
+        agreement: what agrees: "arg max" of a classifier, else "outputs".
         largest_difference: of a logit, over all images.
         median_difference: the median over images of the largest difference of a logit.
         logit_scale: the median over images of the largest logit, to hold the differences against.
+        outputs: of a model of several outputs what is known of each, by name; empty for others.
         operators: of the file.
         flips: for each binary layer (flipped, total) activations over the images traced.
         traced: how many images that was.
         clean: on how many of them no activation flipped.
-        disagreements: index of each image with another arg max, and its flips in all layers.
+        disagreements: index of each image that does not agree, and its flips in all layers.
         accuracy: of the file, where labels are known.
         keras_accuracy: of the model on the same images.
         problems: one line each.
@@ -67,9 +45,11 @@ class Verification:
 
     images: int = 0
     agreeing: int = 0
+    agreement: str = "arg max"
     largest_difference: float = 0.0
     median_difference: float = 0.0
     logit_scale: float = 0.0
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     operators: dict[str, int] = field(default_factory=dict)
     flips: dict[str, tuple[int, int]] = field(default_factory=dict)
     traced: int = 0
@@ -86,12 +66,14 @@ class Verification:
 def verify(
     deployment: Deployment,
     file: bytes,
-    batches: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    batches: Iterable[tuple[Any, np.ndarray | None]],
     *,
     total: int | None = None,
     min_agreement: float = 0.99,
     interpreter: Callable[[bytes], Interpreter] = lce_interpreter,
     title: str = "Verify",
+    names: Sequence[str] = (),
+    boundary: float = 0.5,
 ) -> Verification:
     """Runs the file on every image and compares it with the binary model.
 
@@ -101,139 +83,176 @@ def verify(
 
     - its operators are not those of the deployment graph,
     - more activations of a layer flipped than rounding and the flips before it explain,
-    - logits differ by more than 1e-3 of their size on an image on which no activation flipped,
-    - an image has another arg max without any activation having flipped,
-    - fewer arg max agree than asked.
+    - an output differs by more than 1e-3 of its size on an image on which no activation flipped,
+    - an image does not agree without any activation having flipped,
+    - fewer images agree than asked.
 
     Args:
         deployment: what `bduo_tf.deployment.deploy` made of the model.
         file: the converted `deployment.graph`.
-        batches: (images, labels or None), images of shape (batch, height, width, channels).
+        batches: (images, labels or None), images of shape (batch, height, width, channels); of a model of several
+            inputs a list of what it takes.
         total: number of images, for the progress bar.
-        min_agreement: share of images whose arg max must agree.
+        min_agreement: share of images that must agree.
         interpreter: makes, of a file's content, what runs it.
         title: of the progress bar.
+        names: of the outputs; the model's own if empty.
+        boundary: of a single output of one unit, what separates class 0 from class 1, for the accuracy.
     """
     result = Verification(operators=operators(file))
-    result.problems += expected_operators(deployment.graph, result.operators)
+    floats = [layer.name for layer in getattr(deployment, "floats", ())]
+    result.problems += expected_operators(deployment.graph, result.operators, floats)
 
+    compared = Comparison(tuple(names) or names_of(deployment.binary).outputs)
     running = interpreter(file)
-    ours, theirs, labels = [], [], []
-    to_trace: list[np.ndarray] = []
-    disagreeing: dict[int, np.ndarray] = {}
+    accuracy = _Accuracy(boundary)
+    to_trace: list[list[np.ndarray]] = []
+    suspects: dict[int, list[np.ndarray]] = {}
     with tqdm(total=total, desc=title, unit="image", disable=None) as progress:
-        for images, label in batches:
-            expected = np.asarray(_predict(deployment.binary, images))
-            computed = _as_batch(running.predict(images), expected.shape)
-            for i in np.flatnonzero(expected.argmax(-1) != computed.argmax(-1)):
-                disagreeing[result.images + int(i)] = images[i]
-            if sum(map(len, to_trace)) < _TRACED:
-                to_trace.append(images[: _TRACED - sum(map(len, to_trace))])
-            ours.append(expected)
-            theirs.append(computed)
-            if label is not None:
-                labels.append(label)
-            result.images += len(images)
-            progress.update(len(images))
+        for images, labels in batches:
+            inputs = as_list(images)
+            count = len(inputs[0])
+            expected = _of_keras(deployment.binary, inputs)
+            computed = [_like(y, e) for y, e in zip(as_list(running.predict(images)), expected, strict=True)]
+            for i in np.flatnonzero(compared.add(expected, computed)):
+                suspects[result.images + int(i)] = [x[i : i + 1] for x in inputs]
+            if result.images < TRACED:
+                to_trace.append([x[: TRACED - result.images] for x in inputs])
+            if labels is not None and len(expected) == 1:
+                accuracy.add(expected[0], computed[0], labels)
+            result.images += count
+            progress.update(count)
     if result.images == 0:
         result.problems.append("there was no image to compare")
         return result
 
-    differences = _compare_logits(result, np.concatenate(ours), np.concatenate(theirs))
-    if labels:
-        truth = np.concatenate(labels)
-        result.accuracy = float(np.mean(np.concatenate(theirs).argmax(-1) == truth))
-        result.keras_accuracy = float(np.mean(np.concatenate(ours).argmax(-1) == truth))
-    tolerance = 1e-3 * result.logit_scale
-    # Two logits that are as close as rounding may change places.
-    apart = ~(differences <= tolerance)
-    clean = _trace(result, deployment, interpreter, np.concatenate(to_trace), disagreeing, apart)
-    result.clean = int(clean.sum())
-    largest = differences[: len(clean)][clean].max(initial=0.0)
-    if not largest <= tolerance:
-        result.problems.append(
-            f"the logits differ by {largest:.2g}, their size being {result.logit_scale:.2g}, on an image on which no "
-            "activation flipped"
-        )
+    result.accuracy, result.keras_accuracy = accuracy.of_file, accuracy.of_keras
+    agrees = compared.agrees()
+    _summarize(result, compared, agrees)
+    inputs = [np.concatenate(parts) for parts in zip(*to_trace, strict=True)]
+    disagreeing = {index: suspect for index, suspect in suspects.items() if not agrees[index]}
+    clean = _trace(result, Tracer(deployment, interpreter), inputs, disagreeing, compared.apart())
+    result.problems += _unexplained_differences(compared, clean)
     if result.agreeing < min_agreement * result.images:
-        result.problems.append(
-            f"the arg max agrees on {result.agreeing} of {result.images} images, fewer than {min_agreement:.2%}"
-        )
+        what = "the arg max agrees" if compared.by_arg_max else "the outputs agree"
+        result.problems.append(f"{what} on {result.agreeing} of {result.images} images, fewer than {min_agreement:.2%}")
     return result
 
 
-def _compare_logits(result: Verification, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """The largest difference of a logit, for each image."""
-    difference = np.abs(ours - theirs).max(axis=-1)
-    result.agreeing = int(np.sum(ours.argmax(-1) == theirs.argmax(-1)))
-    result.largest_difference = float(difference.max())
-    result.median_difference = float(np.median(difference))
-    result.logit_scale = float(np.median(np.abs(ours).max(axis=-1)))
-    return difference
+def as_list(tensors: Any) -> list[np.ndarray]:
+    """Of one input or output a list of one."""
+    return [np.asarray(x) for x in tensors] if isinstance(tensors, (list, tuple)) else [np.asarray(tensors)]
+
+
+def _of_keras(model: keras.Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of the model, one by one in the order of `model.outputs`."""
+
+    def predict(some: list[np.ndarray]) -> list[np.ndarray]:
+        nested = tf.nest.pack_sequence_as(model._nested_inputs, some)
+        return [np.asarray(y) for y in tf.nest.flatten(model.predict_on_batch(nested))]
+
+    fixed = model.inputs[0].shape[0]
+    outputs = predict(inputs) if fixed is None else in_batches(predict, inputs, fixed)
+    for output in outputs:
+        if output.ndim == 0 or len(output) != len(inputs[0]):
+            raise ConversionError(
+                f"Model {model.name!r} has an output of the shape {output.shape} for {len(inputs[0])} images: without "
+                "an axis of the batch it cannot be compared image by image."
+            )
+    return outputs
+
+
+def _like(computed: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    if computed.size != expected.size:
+        raise ValueError(f"an output is of the shape {computed.shape}, Keras' of {expected.shape}")
+    return computed.reshape(expected.shape)
+
+
+class _Accuracy:
+    """Of a classifier, (batch, classes), or of one unit that tells two classes apart."""
+
+    def __init__(self, boundary: float) -> None:
+        self._boundary = boundary
+        self._right: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, expected: np.ndarray, computed: np.ndarray, labels: np.ndarray) -> None:
+        two = expected.shape[1:] in ((), (1,)) and np.isin(labels, (0, 1)).all()
+        if two or (expected.ndim == 2 and expected.shape[1] >= 2):
+            ours, theirs = (self._classes(x) == labels for x in (expected, computed))
+            self._right.append((ours, theirs))
+
+    def _classes(self, outputs: np.ndarray) -> np.ndarray:
+        if outputs.ndim == 2 and outputs.shape[1] >= 2:
+            return outputs.argmax(-1)
+        return (outputs.reshape(-1) > self._boundary).astype(int)
+
+    @property
+    def of_keras(self) -> float | None:
+        return float(np.mean(np.concatenate([ours for ours, _ in self._right]))) if self._right else None
+
+    @property
+    def of_file(self) -> float | None:
+        return float(np.mean(np.concatenate([theirs for _, theirs in self._right]))) if self._right else None
+
+
+def _summarize(result: Verification, compared: Comparison, agrees: np.ndarray) -> None:
+    found = {output.name: output.summary() for output in compared.outputs}
+    worst = max(found.values(), key=lambda difference: np.nan_to_num(difference.relative, nan=np.inf))
+    result.agreeing = int(agrees.sum())
+    result.agreement = "arg max" if compared.by_arg_max else "outputs"
+    result.largest_difference, result.median_difference = worst.largest, worst.median
+    result.logit_scale = worst.scale
+    if len(found) > 1:
+        result.outputs = {name: difference.as_json() for name, difference in found.items()}
 
 
 def _trace(
     result: Verification,
-    deployment: Deployment,
-    interpreter: Callable[[bytes], Interpreter],
-    images: np.ndarray,
-    disagreeing: dict[int, np.ndarray],
+    tracer: Tracer,
+    inputs: list[np.ndarray],
+    disagreeing: dict[int, list[np.ndarray]],
     apart: np.ndarray,
 ) -> np.ndarray:
-    """Finds the activations that flipped, by running the graph up to them in the same interpreter too.
+    """Finds the activations that flipped.
 
     Args:
         result: to add to.
-        deployment: what is verified.
-        interpreter: makes one of a file.
-        images: to count flips on.
-        disagreeing: images with another arg max, by index.
-        apart: for each of all images whether its logits differ by more than rounding.
+        tracer: of what is verified.
+        inputs: images to count flips on.
+        disagreeing: images that do not agree, by index.
+        apart: for each of all images whether its outputs differ by more than rounding.
 
     Returns:
-        For each of `images` whether none did.
+        For each of `inputs` whether no activation flipped.
     """
-    if not deployment.readers:
-        return np.ones(len(images), bool)
-    running = interpreter(convert_lce(deployment.probes()))
-
-    def flips(some: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
-        probed = np.asarray(running.predict(some))
-        return deployment.flips_by_image(some, probed.reshape(len(some), -1))
-
-    clean = []
-    for start in range(0, len(images), _BATCH):
-        found = flips(images[start : start + _BATCH])
-        for name, (flipped, total) in found.items():
-            before, before_total = result.flips.get(name, (0, 0))
-            result.flips[name] = (before + int(flipped.sum()), before_total + total * len(flipped))
-        clean.append(sum(flipped for flipped, _ in found.values()) == 0)
-    result.traced = len(images)
-    result.problems += _unexplained(result.flips)
+    result.flips, clean = tracer.count(inputs)
+    result.clean = int(clean.sum())
+    if result.flips:
+        result.traced = len(clean)
+    result.problems += unexplained(result.flips)
+    what = "another arg max" if result.agreement == "arg max" else "other outputs"
     for index, image in disagreeing.items():
-        result.disagreements[index] = {name: (int(n.sum()), total) for name, (n, total) in flips(image[None]).items()}
+        result.disagreements[index] = tracer.of_image(image)
         if apart[index] and not any(flipped for flipped, _ in result.disagreements[index].values()):
-            result.problems.append(f"image {index} has another arg max although no activation flipped")
-    return np.concatenate(clean)
+            result.problems.append(f"image {index} has {what} although no activation flipped")
+    return clean
 
 
-def _unexplained(flips: dict[str, tuple[int, int]]) -> list[str]:
-    """Layers with more flips than a few by rounding, or ten times the share of any layer before them."""
+def _unexplained_differences(compared: Comparison, clean: np.ndarray) -> list[str]:
+    """Outputs that differ by more than rounding on an image on which nothing flipped."""
     problems = []
-    before = 0.0
-    for name, (flipped, total) in flips.items():
-        if flipped > 3 + (1e-4 + 10 * before) * total or flipped > 0.05 * total + 3:
+    for output in compared.outputs:
+        apart = output.apart()[: len(clean)] & clean
+        if apart.any():
+            largest = output.differences()[: len(clean)][apart].max()
             problems.append(
-                f"{flipped} of {total} activations of layer {name} flipped, at most {before:.2g} of those of a layer "
-                "before it: more than rounding explains"
+                f"{_called(output, compared)} by {largest:.2g}, their size being {output.scale():.2g}, on an image on "
+                "which no activation flipped"
             )
-        before = max(before, flipped / total)
     return problems
 
 
-def _predict(model: keras.Model, images: np.ndarray) -> Any:
-    return model.predict_on_batch(images)
-
-
-def _as_batch(outputs: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(outputs).reshape(shape)
+def _called(output: OutputComparison, compared: Comparison) -> str:
+    if len(compared.outputs) > 1:
+        return f"the values of output {output.name!r} differ"
+    return "the logits differ" if output.scores else "the outputs differ"

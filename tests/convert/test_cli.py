@@ -3,17 +3,20 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import bduo_runtime
 import bduo_tf
 from bduo_tf._keras import keras, lq
 from convert import cli
 from convert.cli import main
+from convert.inputs import Sampler, seeded
 from convert.inspection import operators
 from convert.tflite import convert_lce
-from tests.convert.models import decoupled, small_vgg7
+from tests.convert.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def test_the_baseline_needs_no_decoupling(tmp_path):
 
 def test_a_failed_verification_writes_no_file(keras_file, tmp_path, monkeypatch, capsys):
     other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
-    monkeypatch.setattr(cli, "convert_lce", lambda graph: other)
+    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
     output = tmp_path / "out.tflite"
     assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json"]
@@ -92,7 +95,7 @@ def test_an_earlier_file_survives_a_failed_verification(keras_file, tmp_path, mo
     output = tmp_path / "out.tflite"
     output.write_bytes(b"earlier")
     other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
-    monkeypatch.setattr(cli, "convert_lce", lambda graph: other)
+    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
     assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
     assert output.read_bytes() == b"earlier"
 
@@ -100,11 +103,6 @@ def test_an_earlier_file_survives_a_failed_verification(keras_file, tmp_path, mo
 def save(path, model):
     model.save(path)
     return path
-
-
-def two_inputs():
-    a, b = keras.Input((4,)), keras.Input((4,))
-    return keras.Model([a, b], keras.layers.Add()([a, b]))
 
 
 def float_kernels():
@@ -118,10 +116,9 @@ def float_kernels():
     [
         (lambda: small_vgg7("coupled"), "layer 'conv2' is still coupled (3 levels). Call bduo_tf.decouple"),
         (float_kernels, "layer 'middle' has binary activations but float kernels"),
-        (two_inputs, "has 2 inputs and 1 outputs"),
         (lambda: keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)]), "inputs of unknown size"),
     ],
-    ids=["coupled", "float kernels", "two inputs", "unknown size"],
+    ids=["coupled", "float kernels", "unknown size"],
 )
 def test_models_that_cannot_be_converted(make, message, tmp_path, capsys):
     path = save(tmp_path / "net.keras", make())
@@ -146,6 +143,8 @@ def test_models_that_cannot_be_converted(make, message, tmp_path, capsys):
         (["{net}", "-o", "{empty}/missing/out.tflite"], "--output: cannot write into"),
         (["{net}", "--float"], "--float needs a run folder"),
         (["{net}", "--dataset", "no_such_set"], "no_such_set"),
+        (["{net}", "--seed", "-1"], "--seed must not be negative"),
+        (["{net}", "--image-size", "32"], "--image-size is for inputs of unknown size"),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else None,
 )
@@ -179,7 +178,8 @@ def test_a_data_set_of_another_shape_is_refused(tmp_path, capsys):
 
 
 def test_seeded_inputs_are_reproducible():
-    first, second = (np.concatenate([x for x, _ in cli._seeded((2, 2, 1), 70, 3, -1, 1)]) for _ in range(2))
+    images = [Sampler((2, 2, 1), np.dtype("float32"), -1, 1)]
+    first, second = (np.concatenate([x for x, _ in seeded(images, 70, 3)]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.shape == (70, 2, 2, 1)
 
@@ -193,3 +193,120 @@ def test_help_explains_itself():
 def test_convert_never_imports_train():
     code = "import sys, convert.cli; sys.exit(any(m.split('.')[0] == 'train' for m in sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_several_inputs_and_outputs_are_verified(tmp_path, capsys):
+    model = several()
+    path = save(tmp_path / "net.keras", model)
+    assert main([str(path), "--samples", "20"]) == 0
+    assert capsys.readouterr().out.count("outputs    agree on 20 of 20") == 2
+    summary = json.loads((tmp_path / "net.json").read_text())
+    assert (summary["inputs"], summary["outputs"]) == (["zeta", "a", "ids", "flag"], {"map": None, "b": "softmax"})
+    assert all(v["outputs"]["map"]["agreeing"] == 20 for v in summary["verification"].values())
+    inputs = random_inputs(model, 3)
+    found = bduo_runtime.Interpreter(tmp_path / "net.tflite").predict(inputs)
+    for ours, theirs in zip(found, model.predict(inputs, verbose=0), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dataset", "digits"], "not the scaled images of digits: no --dataset"),
+        (["--scores", "softmax"], "--scores is for one output, but model 'model' has 2"),
+        (["--labels", "{labels}"], "Model 'model' has 2 outputs, {labels} is for a classifier's"),
+        (["--range", "0", "1"], "--range is for images, but model 'model' takes inputs of shape (8, 8, 3), (8, 8, 3)"),
+    ],
+)
+def test_what_several_inputs_and_outputs_do_not_take(options, message, tmp_path, capsys):
+    keras.backend.clear_session()
+    path, labels = save(tmp_path / "net.keras", several()), tmp_path / "labels.txt"
+    labels.write_text("a\nb\n")
+    assert main([str(path), *(option.format(labels=labels) for option in options)]) == 2
+    assert message.format(labels=labels) in capsys.readouterr().err
+
+
+def test_a_map_can_fail(tmp_path, monkeypatch, capsys):
+    """Every output differs by more than it is large."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 3))
+    model = randomize(keras.Model(x, keras.layers.Conv2D(5, 1)(binary(x))))
+    other = convert_lce(bduo_tf.to_lce_graph(model))
+    for layer in model.layers[-1:]:
+        layer.set_weights([-w for w in layer.get_weights()])
+    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
+    path = save(tmp_path / "net.keras", model)
+    assert main([str(path), "--samples", "20"]) == 1
+    assert "FAILED: the outputs agree on 0 of 20 images, fewer than 99.00%" in capsys.readouterr().out
+
+
+def test_decouple(tmp_path, capsys):
+    path = save(tmp_path / "net.keras", small_vgg7())
+    assert main([str(path)]) == 2
+    assert "Or pass --decouple" in capsys.readouterr().err
+    assert main([str(path), "--samples", "16", "--decouple"]) == 0
+    assert "decoupled    here, and not fine-tuned" in capsys.readouterr().out
+    assert json.loads((tmp_path / "net.json").read_text())["decoupled"]
+    assert operators((tmp_path / "net.tflite").read_bytes())["LceBconv2d"] == 5
+
+
+def test_decouple_of_what_is_binary_already(keras_file, tmp_path, capsys):
+    output = tmp_path / "out.tflite"
+    assert main([str(keras_file), "-o", str(output), "--samples", "4", "--decouple"]) == 0
+    assert "not fine-tuned" not in capsys.readouterr().out
+    assert not json.loads(output.with_suffix(".json").read_text())["decoupled"]
+
+
+def test_an_open_size_is_given_by_an_option(tmp_path, capsys):
+    x = keras.Input((None, None, 3), name="picture")
+    outputs = keras.layers.Dense(4, name="scores")(keras.layers.GlobalAveragePooling2D()(binary(x)))
+    path = save(tmp_path / "net.keras", randomize(keras.Model(x, outputs)))
+    assert main([str(path)]) == 2
+    assert "Give one: --image-size N or HxW." in capsys.readouterr().err
+    assert main([str(path), "--samples", "4", "--image-size", "12x10"]) == 0
+    found = bduo_runtime.Interpreter(tmp_path / "net.tflite")
+    assert found.input_shapes == [(1, 12, 10, 3)]
+    assert json.loads((tmp_path / "net.json").read_text())["outputs"] == {"scores": "logits"}
+
+
+def test_layers_that_stay_float_are_named(keras_file, tmp_path, monkeypatch, capsys):
+    floats = (SimpleNamespace(name="first", reason="it reads floats", from_step=False),)
+    deployed = cli.deployed
+    with_floats = lambda *args, **kwargs: SimpleDeployment(deployed(*args, **kwargs), floats)  # noqa: E731
+    monkeypatch.setattr(cli, "deployed", with_floats)
+    output = tmp_path / "out.tflite"
+    assert main([str(keras_file), "-o", str(output), "--samples", "4"]) == 0
+    assert "float, though its kernels are binary: first, it reads floats" in capsys.readouterr().out
+    assert json.loads(output.with_suffix(".json").read_text())["float_layers"] == {"first": "it reads floats"}
+
+
+class SimpleDeployment:
+    """A deployment with other float layers."""
+
+    def __init__(self, deployment, floats):
+        self.deployment, self.floats = deployment, floats
+
+    def __getattr__(self, name):
+        return getattr(self.deployment, name)
+
+
+def test_an_interrupted_conversion_says_so(keras_file, tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "convert_lce", interrupt)
+    assert main([str(keras_file), "-o", str(tmp_path / "out.tflite")]) == 130
+    assert capsys.readouterr().err == "error: interrupted.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("function", ["convert.preparation.deploy", "convert.cli.verify"])
+def test_what_nobody_thought_of_is_one_line(function, keras_file, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise KeyError("pool2")
+
+    monkeypatch.setattr(function, fail)
+    assert main([str(keras_file), "-o", str(tmp_path / "out.tflite")]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(": KeyError: 'pool2'\n")
+    assert len(error.strip().splitlines()) == 1

@@ -3,23 +3,25 @@
 import io
 import json
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import bduo_runtime
 import bduo_tf
+import data
 from bduo_runtime._images import fit
 from bduo_runtime._metadata import read_metadata
 from bduo_tf._keras import keras, tf
 from convert.cli import main
 from convert.errors import ConversionError
 from convert.inspection import operators
+from convert.interpreters import interpreters
 from convert.metadata import LABEL_FILE, Metadata, add_metadata, read_labels
 from convert.tflite import convert_float32, convert_int8, convert_lce
-from convert.verification import interpreters
 from data.images import fit_size
-from tests.convert.models import decoupled
+from tests.convert.models import binary, decoupled
 
 from tensorflow.lite.python import schema_py_generated as schema  # isort: skip
 
@@ -129,6 +131,74 @@ def test_parts_of_it(plain):
     assert (known.labels, known.mean) == (CLASSES, ())
 
 
+def said(file):
+    """What the entry "bduo" says; None without one."""
+    model = schema.Model.GetRootAs(file, 0)
+    entries = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
+    return json.loads(model.Buffers(entries[b"bduo"]).DataAsNumpy().tobytes()) if b"bduo" in entries else None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        (Metadata("net", scores=("softmax",)), {"outputs": ["softmax"]}),
+        (Metadata("net", scores=(None, "sigmoid")), {"outputs": [None, "sigmoid"]}),
+        (Metadata("net", fit=((36, 40), True)), {"fit": {"resize": [36, 40], "whole": True}}),
+        (
+            Metadata("net", CLASSES, (0, 1), 1, ("logits",), ((16, 16), False)),
+            {"fit": {"resize": [16, 16], "whole": False}, "outputs": ["logits"]},
+        ),
+    ],
+)
+def test_fitting_and_scores(plain, metadata, expected):
+    file = add_metadata(plain, metadata)
+    assert said(file) == {"version": 1, **expected}
+    assert read_metadata(file).labels == metadata.labels
+    for make in interpreters().values():
+        np.testing.assert_array_equal(make(file).predict(images()), make(plain).predict(images()))
+
+
+def test_unknown_scores_are_not_mentioned(plain):
+    assert add_metadata(plain, Metadata("net", scores=(None,))) == plain
+
+
+def test_a_run_says_how_its_images_are_fitted(run_folder, monkeypatch):
+    """Of a data set that says so."""
+    load = data.load
+
+    class Fitted:
+        def __init__(self, dataset):
+            self.dataset, self.fit = dataset, SimpleNamespace(resize=(18, 18), whole=False)
+
+        def __getattr__(self, name):
+            return getattr(self.dataset, name)
+
+    monkeypatch.setattr(data, "load", lambda *args, **options: Fitted(load(*args, **options)))
+    assert main([str(run_folder), "--samples", "4"]) == 0
+    fit = {"resize": [18, 18], "whole": False}
+    assert said((run_folder / "model.tflite").read_bytes()) == {"version": 1, "fit": fit, "outputs": ["logits"]}
+
+
+@pytest.mark.parametrize(("options", "kind"), [([], "sigmoid"), (["--scores", "sigmoid_logits"], "sigmoid_logits")])
+def test_two_classes_of_one_unit(options, kind, tmp_path):
+    x = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(1, "sigmoid")(keras.layers.Flatten()(binary(x)))
+    keras.Model(x, outputs).save(tmp_path / "net.keras")
+    labels = tmp_path / "two.txt"
+    labels.write_text("no\nyes\n")
+    assert main([str(tmp_path / "net.keras"), "--samples", "4", "--labels", str(labels), *options]) == 0
+    file = (tmp_path / "net.tflite").read_bytes()
+    assert read_metadata(file).labels == ("no", "yes")
+    assert said(file)["outputs"] == [kind]
+
+
+def test_names_of_several_inputs(plain):
+    file = add_metadata(plain, Metadata("net", CLASSES, inputs=("one", "two")))
+    assert read_metadata(file).labels == CLASSES
+    assert b"one\0" in file
+    assert b"two\0" in file
+
+
 def test_float_peers_carry_it_too():
     inputs = keras.Input((6, 6, 3))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
@@ -178,17 +248,23 @@ def test_without_options_nothing_is_said(keras_file, tmp_path):
     output = tmp_path / "out.tflite"
     assert main([str(keras_file), "-o", str(output), "--samples", "16"]) == 0
     assert b"TFLITE_METADATA" not in output.read_bytes()
+    assert said(output.read_bytes()) == {"version": 1, "outputs": ["logits"]}
 
 
-def test_a_run_says_what_its_data_set_does(tmp_path):
+@pytest.fixture
+def run_folder(tmp_path):
     decoupled().save(tmp_path / "decoupled.keras")
     arguments = {"input_shape": [16, 16, 1], "classes": 10, "width": 0.25}
     config = {"network": "vgg7", "network_arguments": arguments, "dataset": "digits", "data_dir": None}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "metrics.json").write_text(json.dumps({"final": "decoupled"}))
-    assert main([str(tmp_path), "--samples", "16", "--float"]) == 0
+    return tmp_path
+
+
+def test_a_run_says_what_its_data_set_does(run_folder):
+    assert main([str(run_folder), "--samples", "16", "--float"]) == 0
     for name in ("model", "model-float32", "model-int8"):
-        known = bduo_runtime.Interpreter(tmp_path / f"{name}.tflite").metadata
+        known = bduo_runtime.Interpreter(run_folder / f"{name}.tflite").metadata
         assert (known.labels, known.mean, known.std) == (tuple("0123456789"), (127.5,), (127.5,))
 
 

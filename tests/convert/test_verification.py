@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+from bduo_tf._keras import keras, tf
 from bduo_tf.deployment import deploy
+from convert.errors import ConversionError
+from convert.interpreters import interpreters, lce_interpreter
 from convert.tflite import convert_lce
-from convert.verification import _unexplained, interpreters, lce_interpreter, verify
-from tests.convert.models import decoupled
+from convert.tracing import unexplained
+from convert.verification import verify
+from tests.convert.models import binary, decoupled, random_inputs, randomize, several
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +119,123 @@ def test_a_changed_threshold_is_traced_to_its_layer(deployment):
     ],
 )
 def test_flips_beyond_rounding_are_a_failure(flips, named):
-    problems = _unexplained(flips)
+    problems = unexplained(flips)
     assert len(problems) == (named is not None)
     assert all(f"of layer {named} flipped" in problem for problem in problems)
 
 
 def test_nothing_to_compare_is_a_failure(deployment, file):
     assert verify(deployment, file, iter([])).problems == ["there was no image to compare"]
+
+
+def model_of(outputs):
+    """A binary network of small images with the outputs that a function makes of its features."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 3))
+    return deploy(randomize(keras.Model(x, outputs(keras.layers.BatchNormalization()(binary(x))))))
+
+
+def small_batches(count=20, labels=None):
+    images = np.random.default_rng(0).uniform(-1, 1, (count, 8, 8, 3)).astype(np.float32)
+    for start in range(0, count, 8):
+        yield images[start : start + 8], None if labels is None else labels[start : start + 8]
+
+
+class Wrong:
+    """LCE's interpreter, the outputs of whose first images are something else."""
+
+    def __init__(self, file, wrong, shape):
+        self.running, self.wrong, self.shape, self.seen = lce_interpreter(file), wrong, shape, 0
+
+    def predict(self, images):
+        found = np.array(self.running.predict(images))
+        if found.shape[1:] == self.shape:  # not what is probed on the way
+            for i in range(len(found)):
+                if self.seen + i < self.wrong:
+                    found[i] = found[i][::-1] + 1
+            self.seen += len(found)
+        return found
+
+
+HEADS = {
+    "a map": lambda x: keras.layers.Conv2D(5, 1)(x),
+    "boxes": lambda x: keras.layers.Reshape((16, 4))(keras.layers.Dense(64)(keras.layers.Flatten()(x))),
+    "a unit": lambda x: keras.layers.Dense(1, "sigmoid")(keras.layers.Flatten()(x)),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_outputs_of_any_shape_are_compared_image_by_image(head):
+    deployment = model_of(head)
+    file = convert_lce(deployment.graph)
+    result = verify(deployment, file, small_batches())
+    assert (result.problems, result.images, result.agreeing, result.agreement) == ([], 20, 20, "outputs")
+    assert (result.accuracy, result.disagreements) == (None, {})
+
+    shape = deployment.graph.output_shape[1:]
+    result = verify(
+        deployment, file, small_batches(), interpreter=lambda file: Wrong(file, 3, shape), min_agreement=0.9
+    )
+    assert (result.images, result.agreeing, sorted(result.disagreements)) == (20, 17, [0, 1, 2])
+    assert "the outputs agree on 17 of 20 images, fewer than 90.00%" in result.problems
+    assert "image 2 has other outputs although no activation flipped" in result.problems
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", None])
+def test_accuracy_of_one_unit_is_the_side_it_is_on(kind):
+    deployment = model_of(lambda x: keras.layers.Dense(1, kind)(keras.layers.Flatten()(x)))
+    found = np.asarray(deployment.binary(np.concatenate([x for x, _ in small_batches()])))[:, 0]
+    boundary = float(np.median(found))
+    labels = (found > boundary).astype(int)
+    labels[:5] = 1 - labels[:5]
+    result = verify(deployment, convert_lce(deployment.graph), small_batches(labels=labels), boundary=boundary)
+    assert result.accuracy == result.keras_accuracy == 0.75
+
+
+def test_several_inputs_and_outputs():
+    deployment = deploy(several())
+    inputs = random_inputs(deployment.binary, 20)
+    file = convert_lce(deployment.graph)
+    for make in interpreters().values():
+        batches = [([x[:12] for x in inputs], None), ([x[12:] for x in inputs], None)]
+        result = verify(deployment, file, batches, interpreter=make, names=("map", "b"))
+        assert (result.problems, result.agreeing, result.images) == ([], 20, 20)
+        assert {name: found["agreeing"] for name, found in result.outputs.items()} == {"map": 20, "b": 20}
+        assert result.flips["map"][1] == 20 * 8 * 8 * 8
+    swapped = [([inputs[1], inputs[0], *inputs[2:]], None)]
+    expected = verify(deployment, file, swapped)
+    assert expected.problems == []
+
+
+def test_swapped_inputs_are_a_failure():
+    deployment = deploy(several())
+
+    class Swapped:
+        def __init__(self, file):
+            self.running = lce_interpreter(file)
+
+        def predict(self, inputs):
+            return self.running.predict([inputs[1], inputs[0], *inputs[2:]])
+
+    batches = [(random_inputs(deployment.binary, 20), None)]
+    assert verify(deployment, convert_lce(deployment.graph), batches, interpreter=Swapped).problems
+
+
+@pytest.mark.parametrize("count", [3, 8, 20])
+def test_fixed_batches(count):
+    x = keras.Input((8, 8, 3), batch_size=8)
+    deployment = deploy(
+        randomize(keras.Model(x, keras.layers.Dense(4)(keras.layers.Flatten()(binary(x, name="conv")))))
+    )
+    file = convert_lce(deployment.graph)
+    for make in interpreters().values():
+        result = verify(deployment, file, small_batches(count), interpreter=make)
+        assert (result.problems, result.agreeing, result.images, result.traced) == ([], count, count, count)
+        assert result.flips["conv"][1] == count * 8 * 8 * 8
+
+
+def test_an_output_without_an_axis_of_the_batch_is_refused():
+    x = keras.Input((8, 8, 3))
+    deployment = deploy(keras.Model(x, tf.reshape(x, [-1])))
+    with pytest.raises(ConversionError, match="without an axis of the batch"):
+        verify(deployment, convert_lce(deployment.graph), small_batches())

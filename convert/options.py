@@ -1,0 +1,145 @@
+"""The options of `python -m convert`, and what of them is wrong by itself."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from convert.errors import ConversionError
+from convert.preparation import image_size
+from convert.scores import KINDS
+
+__all__ = ["check", "parse"]
+
+_EPILOG = """examples:
+  python -m convert runs/digits                       the model of a finished run, to runs/digits/model.tflite
+  python -m convert runs/digits --float               and the float32 and int8 files of its float peer
+  python -m convert my.keras -o my.tflite             any binary Keras model, verified on seeded inputs
+  python -m convert my.keras --dataset fashion_mnist  the same, verified on a test set
+  python -m convert my.keras --labels labels.txt --range 0 1
+                                                      the same, with class names and the input's range in the file
+  python -m convert my.keras --import my_layers       a model with layers of one's own, which my_layers.py registers
+  python -m convert my.keras --image-size 224         a model that leaves the size of its images open
+  python -m convert coupled.keras --decouple          a coupled model, decoupled but not fine-tuned
+
+exit status: 0 the file was written and verified; 1 it failed the verification and was not written; 2 wrong input."""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options; argparse ends the program where they cannot be read."""
+    return _parser().parse_args(argv)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Fails before anything is loaded.
+
+    Raises:
+        ConversionError: an option has a value that makes no sense.
+    """
+    if args.samples is not None and args.samples < 1:
+        raise ConversionError(f"--samples must be at least 1, not {args.samples}.")
+    if not 0 <= args.min_agreement <= 1:
+        raise ConversionError(f"--min-agreement is a share from 0 to 1, not {args.min_agreement}.")
+    if args.seed < 0:
+        raise ConversionError(f"--seed must not be negative, but it is {args.seed}.")
+    if args.limits and (not np.isfinite(args.limits).all() or args.limits[0] == args.limits[1]):
+        black, white = args.limits
+        raise ConversionError(f"--range takes two different numbers, not {black:g} and {white:g}.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m convert",
+        description="Writes a Larq Compute Engine .tflite file of a binary network, and verifies that the file "
+        "computes what the model computes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source", type=Path, help="run folder of `python -m train`, or a .keras file; also .h5, or a SavedModel folder"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="the .tflite file to write; its summary goes beside it as .json (default: model.tflite in the run folder, "
+        "or beside the .keras file)",
+    )
+    _add_model_options(parser.add_argument_group("the model"))
+    _add_file_options(parser.add_argument_group("what the file says of itself"))
+    _add_verification_options(parser.add_argument_group("verification"))
+    parser.add_argument(
+        "--float",
+        action="store_true",
+        dest="peers",
+        help="also write the float32 and int8 files of what one would deploy instead, for comparing size and speed",
+    )
+    return parser
+
+
+def _add_model_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="imports",
+        metavar="MODULE",
+        help="import this module first, which registers layers or quantizers of the model's own; also from the "
+        "current folder; may be repeated",
+    )
+    group.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run Python code that the file holds (Lambda layers); only for files of someone you trust",
+    )
+    group.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="N or HxW",
+        help="height and width for a model that leaves them open",
+    )
+    group.add_argument(
+        "--decouple",
+        action="store_true",
+        help="decouple a coupled model first; it computes the same, but is not fine-tuned",
+    )
+    group.add_argument(
+        "--allow-float",
+        action="store_true",
+        help="let layers stay float that read a binary activation, but that LCE cannot run with binary kernels",
+    )
+
+
+def _add_file_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--labels", type=Path, help="text file, one class a line (default: those of the data set)")
+    group.add_argument(
+        "--range",
+        nargs=2,
+        type=float,
+        metavar=("BLACK", "WHITE"),
+        dest="limits",
+        help="what the model takes black and white for (default: as the data set's images are scaled)",
+    )
+    group.add_argument(
+        "--scores",
+        choices=KINDS,
+        help="what the output is: probabilities of classes of which one is right, or of independent ones, or the "
+        "logits of either (default: as the last layers say)",
+    )
+
+
+def _add_verification_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--dataset", help="verify on the test images of this data set (default: that of the run)")
+    group.add_argument("--data-dir", type=Path, help="where the data set is, as for `python -m train`")
+    group.add_argument(
+        "--samples", type=int, help="verify on that many images (default: the whole test set, or 256 seeded inputs)"
+    )
+    group.add_argument("--seed", type=int, default=0, help="of the inputs where there is no data set (default: 0)")
+    group.add_argument(
+        "--min-agreement",
+        type=float,
+        default=0.99,
+        help="share of images whose outputs must agree: scores by their arg max, maps and other values within a "
+        "twentieth of their size (default: %(default)s)",
+    )
