@@ -1,7 +1,6 @@
 """The command line of `python -m convert`."""
 
 import argparse
-import logging
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -36,8 +35,6 @@ _CALIBRATION = 128
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = parse(argv)
-    # Its advice on kernel constraints is for gradients that are clipped; ScaledSign's is not.
-    logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
     try:
         return _convert(args)
     except (ConversionError, data.DataError) as error:
@@ -97,7 +94,7 @@ def _report(job: _Job, file: bytes, verifications: Mapping[str, Verification], p
         size=len(file),
         cost=cost(file),
         decoupled=job.decoupled,
-        floats={layer.name: layer.reason for layer in getattr(job.deployment, "floats", ())},
+        floats={layer.name: layer.reason for layer in job.deployment.floats},
         inputs=job.names.inputs,
         outputs=dict(zip(job.names.outputs, job.metadata.scores, strict=True)),
         verified_on=job.inputs.described,
@@ -174,7 +171,6 @@ def _metadata(args: argparse.Namespace, dataset: data.Dataset | None, model: ker
     image = len(model.inputs) == 1 and len(shape) == 3
     labels = dataset.class_names if dataset else ()
     limits = dataset.input_range if dataset else None
-    fit = getattr(dataset, "fit", None)
     if args.labels:
         labels = read_labels(args.labels)
     if labels:
@@ -193,7 +189,7 @@ def _metadata(args: argparse.Namespace, dataset: data.Dataset | None, model: ker
         labels,
         limits,
         shape[-1] if image else 3,
-        fit=(tuple(fit.resize), bool(fit.whole)) if fit is not None else None,
+        fit=dataset.fit if dataset else None,
         inputs=("image",) if len(names.inputs) == 1 else names.inputs,
     )
 

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import h5py
@@ -15,7 +16,7 @@ import h5py
 from bduo_tf._keras import keras
 from convert.errors import ConversionError, first_line
 
-__all__ = ["import_modules", "is_saved_model", "load_model"]
+__all__ = ["call_function", "import_modules", "is_saved_model", "load_model"]
 
 _HOW_TO_SAVE = "Save the model by model.save('NAME.keras')"
 _METADATA = "keras_metadata.pb"
@@ -35,16 +36,39 @@ def import_modules(names: Sequence[str]) -> None:
     Raises:
         ConversionError: one cannot be imported; the message names it.
     """
+    for name in names:
+        _import(name, f"--import {name}")
+
+
+def call_function(source: str) -> keras.Model | None:
+    """The model that a function returns, given as package.module:function; None if `source` is not of that form.
+
+    Raises:
+        ConversionError: there is no such function, it fails, or what it returns is no model.
+    """
+    name, colon, function = source.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*name.split("."), function]):
+        return None
+    module = _import(name, source)
+    try:
+        model = getattr(module, function)()
+    except Exception as error:
+        raise ConversionError(f"{source} fails: {type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(model, keras.Model):
+        raise ConversionError(f"{source} returns no Keras model, but {type(model).__name__}.")
+    return model
+
+
+def _import(name: str, given: str) -> ModuleType:
     folder = os.getcwd()
     if folder not in sys.path and "" not in sys.path:
         sys.path.insert(0, folder)
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            raise ConversionError(
-                f"--import {name}: the module cannot be imported: {type(error).__name__}: {first_line(error)}"
-            ) from error
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise ConversionError(
+            f"{given}: the module cannot be imported: {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def is_saved_model(folder: Path) -> bool:

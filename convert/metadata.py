@@ -18,6 +18,7 @@ import flatbuffers
 import numpy as np
 
 from convert.errors import ConversionError
+from data import Fit
 
 __all__ = ["LABEL_FILE", "Metadata", "add_metadata", "read_labels"]
 
@@ -45,9 +46,7 @@ class Metadata:
         input_range: what the model takes a black and a white pixel for, linear between them; None if not known.
         channels: of its images.
         scores: for each output one of `convert.scores.KINDS`, None where it is not known; empty if none is.
-        fit: how images are fitted to the input's size: what they are resized to (height, width) before their centre
-            is cut out, and whether the whole image is (else the largest part of the same proportions); None if not
-            known.
+        fit: how images are fitted to the input's size; None if not known.
         inputs: the names of the inputs.
     """
 
@@ -56,7 +55,7 @@ class Metadata:
     input_range: tuple[float, float] | None = None
     channels: int = 3
     scores: tuple[str | None, ...] = ()
-    fit: tuple[tuple[int, int], bool] | None = None
+    fit: Fit | None = None
     inputs: tuple[str, ...] = ("image",)
 
     @property
@@ -145,8 +144,7 @@ def _entries(metadata: Metadata) -> dict[str, bytes]:
         entries["TFLITE_METADATA"] = _flatbuffer(metadata)
     said: dict[str, Any] = {}
     if metadata.fit is not None:
-        resize, whole = metadata.fit
-        said["fit"] = {"resize": list(resize), "whole": whole}
+        said["fit"] = {"resize": list(metadata.fit.resize), "whole": metadata.fit.whole}
     if any(metadata.scores):
         said["outputs"] = list(metadata.scores)
     if said:

@@ -9,6 +9,7 @@ import numpy as np
 from convert.errors import ConversionError
 from convert.preparation import image_size
 from convert.scores import KINDS
+from terminal import add_verbose
 
 __all__ = ["check", "parse"]
 
@@ -20,6 +21,7 @@ _EPILOG = """examples:
   python -m convert my.keras --labels labels.txt --range 0 1
                                                       the same, with class names and the input's range in the file
   python -m convert my.keras --import my_layers       a model with layers of one's own, which my_layers.py registers
+  python -m convert my_nets:small                     the model that the function small() of my_nets.py returns
   python -m convert my.keras --image-size 224         a model that leaves the size of its images open
   python -m convert coupled.keras --decouple          a coupled model, decoupled but not fine-tuned
 
@@ -57,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "source", type=Path, help="run folder of `python -m train`, or a .keras file; also .h5, or a SavedModel folder"
+        "source",
+        type=Path,
+        help="run folder of `python -m train`, or a .keras file; also .h5, a SavedModel folder, or "
+        "package.module:function that returns a model",
     )
     parser.add_argument(
         "-o",
@@ -75,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="peers",
         help="also write the float32 and int8 files of what one would deploy instead, for comparing size and speed",
     )
+    add_verbose(parser)
     return parser
 
 

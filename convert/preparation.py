@@ -6,7 +6,7 @@ from typing import Any
 
 from bduo_tf import _graph, decouple
 from bduo_tf._keras import keras, tf
-from bduo_tf.deployment import Deployment, deploy
+from bduo_tf.deployment import Deployment, deploy, in_float32
 from convert.errors import ConversionError, first_line
 
 __all__ = ["as_float32", "decoupled", "deployed", "explained", "image_size", "sized"]
@@ -49,26 +49,9 @@ def as_float32(model: keras.Model) -> keras.Model:
         return model
     with explained(f"Model {model.name!r} computes in half precision and cannot be built again in float32"):
         with keras.utils.custom_object_scope({type(layer).__name__: type(layer) for layer in model._flatten_layers()}):
-            again = type(model).from_config(_in_float32(model.get_config()))
+            again = type(model).from_config(in_float32(model.get_config()))
         again.set_weights(model.get_weights())
         return again
-
-
-def _in_float32(config: Any) -> Any:
-    """A configuration in which every type of half precision, or policy such as mixed_float16, is float32."""
-    if isinstance(config, dict):
-        return {
-            key: "float32" if key == "dtype" and _is_half(value) else _in_float32(value)
-            for key, value in config.items()
-        }
-    if isinstance(config, (list, tuple)):
-        return type(config)(map(_in_float32, config))
-    return config
-
-
-def _is_half(dtype: Any) -> bool:
-    policy = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
-    return isinstance(policy, str) and policy.removeprefix("mixed_") in _HALF
 
 
 def sized(model: keras.Model, size: tuple[int, int] | None) -> keras.Model:
@@ -139,7 +122,7 @@ def deployed(model: keras.Model, *, allow_float: bool = False) -> Deployment:
         if _graph.coupled_inside(model) is not None:
             raise ConversionError(f"{error} Or pass --decouple, which fine-tunes nothing.") from error
         raise
-    unexpected = [layer for layer in getattr(deployment, "floats", ()) if layer.from_step]
+    unexpected = [layer for layer in deployment.floats if layer.from_step]
     if unexpected and not allow_float:
         named = "; ".join(f"layer {layer.name!r} would stay float: {layer.reason}" for layer in unexpected)
         raise ConversionError(f"Model {model.name!r}: {named}. Pass --allow-float to convert it all the same.")

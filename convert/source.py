@@ -1,4 +1,4 @@
-"""What is to be converted: a run folder of `python -m train`, or a file or folder with a Keras model."""
+"""What is to be converted: a run folder of `python -m train`, a file or folder with a Keras model, or a function."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 from bduo_tf._keras import keras
 from convert.errors import ConversionError
-from convert.loading import is_saved_model, load_model
+from convert.loading import call_function, is_saved_model, load_model
 
 __all__ = ["Source", "open_source"]
 
@@ -17,7 +17,7 @@ class Source:
     """A model and what is known of it.
 
     Attributes:
-        path: the file, or the folder of a SavedModel.
+        path: the file, or the folder of a SavedModel; of a function's model a file of the function's name.
         model: the model in it.
         config: config.json of the run; empty for a file alone.
         metrics: metrics.json of the run; empty for a file alone.
@@ -30,16 +30,18 @@ class Source:
 
 
 def open_source(path: Path, *, unsafe: bool = False) -> Source:
-    """Loads the model to deploy from a run folder, or the one in a file.
+    """Loads the model to deploy from a run folder, or the one in a file, or the one that a function makes.
 
     Args:
-        path: a run folder, or what `load_model` takes.
+        path: a run folder, what `load_model` takes, or package.module:function.
         unsafe: whether Python code in the file may be run.
 
     Raises:
         ConversionError: there is no such file, the run is not finished, or the file is not a Keras model.
     """
     if not path.exists():
+        if (model := call_function(str(path))) is not None:
+            return Source(Path(f"{str(path).partition(':')[2]}.keras"), model, {}, {})
         raise ConversionError(f"{path} does not exist. Give a run folder of `python -m train`, or a .keras file.")
     if not path.is_dir() or is_saved_model(path):
         return Source(path, load_model(path, unsafe=unsafe), {}, {})

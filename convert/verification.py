@@ -100,7 +100,7 @@ def verify(
         boundary: of a single output of one unit, what separates class 0 from class 1, for the accuracy.
     """
     result = Verification(operators=operators(file))
-    floats = [layer.name for layer in getattr(deployment, "floats", ())]
+    floats = [layer.name for layer in deployment.floats]
     result.problems += expected_operators(deployment.graph, result.operators, floats)
 
     compared = Comparison(tuple(names) or names_of(deployment.binary).outputs)

@@ -2,5 +2,6 @@
 
 from bduo_tf.deployment._deploy import deploy, flipped_activations, to_lce_graph
 from bduo_tf.deployment._deployment import Deployment, FloatLayer, Reader
+from bduo_tf.deployment._inlining import in_float32
 
-__all__ = ["Deployment", "FloatLayer", "Reader", "deploy", "flipped_activations", "to_lce_graph"]
+__all__ = ["Deployment", "FloatLayer", "Reader", "deploy", "flipped_activations", "in_float32", "to_lce_graph"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bduo_tf import _graph
-from bduo_tf._keras import keras
+from bduo_tf._keras import keras, tf
 
 __all__ = ["Inliner", "in_float32"]
 
@@ -26,6 +26,11 @@ def _precision(dtype: Any) -> Any:
     """A dtype or a policy's configuration; float32 for half and for mixed precision."""
     name = dtype["config"].get("name", "") if isinstance(dtype, dict) and "config" in dtype else dtype
     return "float32" if isinstance(name, str) and name.removeprefix("mixed_") in _HALF else dtype
+
+
+def _without_half(argument: Any) -> Any:
+    """An argument of a call; float32 for a type of half precision, as tf.cast takes it."""
+    return tf.float32 if isinstance(argument, tf.DType) and argument.name in _HALF else argument
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +79,7 @@ class Inliner(_graph.GraphRewriter[Any]):
             outputs = self.walk(layer, inputs)
             self._training = outer
             return outputs
+        args, kwargs = tf.nest.map_structure(_without_half, (args, kwargs))
         if self._training is not None and layer._expects_training_arg and kwargs.get("training") is None:
             kwargs = {**kwargs, "training": self._training}
         return self.copy_call(layer, args, kwargs)

@@ -55,6 +55,7 @@ class Deployer(Inliner):
         # What was already computed for another reader of the value.
         self._contents: dict[Value | Binary, Any] = {}
         self._compared: dict[Activation, Bits] = {}
+        self._calls: dict[tuple[int, Value | Binary], Any] = {}
         self._readers_of: defaultdict[int, list[keras.layers.Layer | None]] = defaultdict(list)
         self.readers: list[Reader] = []
         self.floats: list[FloatLayer] = []
@@ -154,7 +155,11 @@ class Deployer(Inliner):
         if _is_binary(quantizer := _graph.activation_of(layer)):
             return self._activate(layer.name, quantizer, args[0])
         if _is_binary(quantizer := getattr(layer, "input_quantizer", None)):
-            return self._read(layer, self._activate(layer.name, quantizer, args[0]), args, kwargs)
+            # The same call again is the same output again: converters merge equal operators.
+            call = (id(layer), args[0])
+            if call not in self._calls:
+                self._calls[call] = self._read(layer, self._activate(layer.name, quantizer, args[0]), args, kwargs)
+            return self._calls[call]
         if is_exactly(layer, PRODUCTS) and _is_binary(layer.activation):
             return self._activate(layer.name, layer.activation, self._linear(layer, args, kwargs))
         values = self.values(args, kwargs)

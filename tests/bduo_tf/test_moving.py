@@ -223,3 +223,13 @@ def test_an_activation_given_to_the_layer_before(first, activation):
         quantizers = {"input_quantizer": CoupledStep(1), "kernel_quantizer": ScaledSign()}
         x, count = lq.layers.QuantConv2D(6, 3, **quantizers, **options)(x), 2
     check(randomize(keras.Model(image, norm(product()(x))), 0), binary_layers=count)
+
+
+def test_the_same_call_again_is_the_same_convolution():
+    """Converters merge operators that are equal, so that a file has one."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = norm(L.Conv2D(6, 3, padding="same", use_bias=False)(image))
+    layer = lq.layers.QuantConv2D(4, 3, input_quantizer=CoupledStep(1), kernel_quantizer=ScaledSign())
+    deployment, _ = check(randomize(keras.Model(image, norm(L.Add()([layer(x), layer(x)]))), 0))
+    assert len(deployment.readers) == 1

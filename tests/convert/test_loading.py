@@ -182,6 +182,45 @@ def test_a_module_that_cannot_be_imported(name, message, module, monkeypatch, ca
     assert len(error.strip().splitlines()) == 1
 
 
+NETS = """
+import bduo_tf
+from bduo_tf._keras import keras
+
+
+def small():
+    x = keras.Input((16, 16, 1))
+    doubled = keras.layers.Lambda(lambda t: 2 * t)(x)
+    return keras.Model(x, bduo_tf.networks.vgg7((16, 16, 1), form="baseline", width=0.1)(doubled))
+
+
+def failing():
+    raise OSError("no weights")
+
+
+def number():
+    return 3
+"""
+
+
+def test_a_function_that_makes_the_model(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_nets.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    assert main(["my_nets:small", "--samples", "4"]) == 0
+    assert (tmp_path / "small.tflite").exists()
+    capsys.readouterr()
+    for source, message in [
+        ("my_nets:failing", "my_nets:failing fails: OSError: no weights"),
+        ("my_nets:none", "my_nets:none fails: AttributeError"),
+        ("my_nets:number", "my_nets:number returns no Keras model, but int"),
+        ("no_such_nets:small", "no_such_nets:small: the module cannot be imported: ModuleNotFoundError"),
+        ("c:/net.keras", "c:/net.keras does not exist"),
+    ]:
+        assert main([source]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize("final", ["../other", "/tmp/other", "a/b", 3, [], ""])
 def test_a_run_names_a_file_of_its_own_folder(final, tmp_path, capsys):
     run = tmp_path / "run"

@@ -20,6 +20,7 @@ from convert.inspection import operators
 from convert.interpreters import interpreters
 from convert.metadata import LABEL_FILE, Metadata, add_metadata, read_labels
 from convert.tflite import convert_float32, convert_int8, convert_lce
+from data import Fit
 from data.images import fit_size
 from tests.convert.models import binary, decoupled
 
@@ -143,9 +144,9 @@ def said(file):
     [
         (Metadata("net", scores=("softmax",)), {"outputs": ["softmax"]}),
         (Metadata("net", scores=(None, "sigmoid")), {"outputs": [None, "sigmoid"]}),
-        (Metadata("net", fit=((36, 40), True)), {"fit": {"resize": [36, 40], "whole": True}}),
+        (Metadata("net", fit=Fit((36, 40), True)), {"fit": {"resize": [36, 40], "whole": True}}),
         (
-            Metadata("net", CLASSES, (0, 1), 1, ("logits",), ((16, 16), False)),
+            Metadata("net", CLASSES, (0, 1), 1, ("logits",), Fit((16, 16), False)),
             {"fit": {"resize": [16, 16], "whole": False}, "outputs": ["logits"]},
         ),
     ],

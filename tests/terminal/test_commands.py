@@ -48,14 +48,14 @@ def test_an_error_is_all_there_is(command: list[str], error: str) -> None:
     assert re.fullmatch(error + r"\n", done.stderr)
 
 
-@pytest.mark.parametrize("command", ["train", "benchmarks.conversion", "benchmarks.accuracy"])
+@pytest.mark.parametrize("command", ["train", "convert", "benchmarks.conversion", "benchmarks.accuracy"])
 def test_help_names_the_option(command: str) -> None:
     done = _run(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "--verbose" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "benchmarks.conversion"])
+@pytest.mark.parametrize("command", ["train", "convert", "benchmarks.conversion"])
 def test_verbose_shows_what_tensorflow_says(command: str) -> None:
     assert re.search(r"I0000 .*\.cc:\d+\]", _run(command, "--help", "-v").stderr)
 
