@@ -3,17 +3,14 @@
 import io
 import json
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import bduo_runtime
 import bduo_tf
-import data
-from bduo_runtime._images import fit
 from bduo_runtime._metadata import read_metadata
-from bduo_tf._keras import keras, tf
+from bduo_tf._keras import keras
 from convert.cli import main
 from convert.errors import ConversionError
 from convert.inspection import operators
@@ -21,7 +18,6 @@ from convert.interpreters import interpreters
 from convert.metadata import LABEL_FILE, Metadata, add_metadata, read_labels
 from convert.tflite import convert_float32, convert_int8, convert_lce
 from data import Fit
-from data.images import fit_size
 from tests.convert.models import binary, decoupled
 
 from tensorflow.lite.python import schema_py_generated as schema  # isort: skip
@@ -143,7 +139,7 @@ def said(file):
     ("metadata", "expected"),
     [
         (Metadata("net", scores=("softmax",)), {"outputs": ["softmax"]}),
-        (Metadata("net", scores=(None, "sigmoid")), {"outputs": [None, "sigmoid"]}),
+        (Metadata("net", scores=("sigmoid_logits",)), {"outputs": ["sigmoid_logits"]}),
         (Metadata("net", fit=Fit((36, 40), True)), {"fit": {"resize": [36, 40], "whole": True}}),
         (
             Metadata("net", CLASSES, (0, 1), 1, ("logits",), Fit((16, 16), False)),
@@ -163,21 +159,12 @@ def test_unknown_scores_are_not_mentioned(plain):
     assert add_metadata(plain, Metadata("net", scores=(None,))) == plain
 
 
-def test_a_run_says_how_its_images_are_fitted(run_folder, monkeypatch):
-    """Of a data set that says so."""
-    load = data.load
-
-    class Fitted:
-        def __init__(self, dataset):
-            self.dataset, self.fit = dataset, SimpleNamespace(resize=(18, 18), whole=False)
-
-        def __getattr__(self, name):
-            return getattr(self.dataset, name)
-
-    monkeypatch.setattr(data, "load", lambda *args, **options: Fitted(load(*args, **options)))
+def test_a_run_says_how_its_images_are_fitted(run_folder):
     assert main([str(run_folder), "--samples", "4"]) == 0
-    fit = {"resize": [18, 18], "whole": False}
-    assert said((run_folder / "model.tflite").read_bytes()) == {"version": 1, "fit": fit, "outputs": ["logits"]}
+    known = bduo_runtime.Interpreter(run_folder / "model.tflite").metadata
+    # The digits' 8 pixels become 16.
+    assert known.fit == bduo_runtime.Fit((16, 16), False)
+    assert known.outputs == ("logits",)
 
 
 @pytest.mark.parametrize(("options", "kind"), [([], "sigmoid"), (["--scores", "sigmoid_logits"], "sigmoid_logits")])
@@ -286,14 +273,3 @@ def test_wrong_options(keras_file, tmp_path, capsys, options, message):
     error = capsys.readouterr().err
     assert message.format(two=two) in error
     assert len(error.strip().splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "shape", [(32, 32, 3), (8, 8, 1), (28, 28, 1), (480, 640, 3), (64, 40, 3), (5, 40, 3), (27, 33, 1)]
-)
-def test_the_device_fits_images_as_the_data_sets_do(shape):
-    pytest.importorskip("PIL")
-    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    here, there = fit_size(tf.constant(image), (32, 32)).numpy(), fit(image, (32, 32))
-    # Resizing rounds in another way: by one grey level.
-    assert np.abs(here.astype(int) - there).max() <= 1
