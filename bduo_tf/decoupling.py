@@ -311,7 +311,7 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
             return None if None in positions else np.tile(inputs[0].copies, int(np.prod(positions, initial=1)))
         if is_exactly(layer, keras.layers.Activation) and layer.activation is keras.activations.linear:
             return inputs[0].copies
-        if is_exactly(layer, keras.layers.Reshape) and layer.target_shape[-1] == len(inputs[0].copies):
+        if is_exactly(layer, keras.layers.Reshape) and layer.target_shape[-1] == np.size(inputs[0].copies):
             return inputs[0].copies
         if is_exactly(layer, keras.layers.Concatenate) and layer.axis in (-1, len(inputs[0].tensor.shape) - 1):
             return np.concatenate([np.ones(v.tensor.shape[-1], int) if v.copies is None else v.copies for v in inputs])

@@ -8,7 +8,9 @@ after. The last pixels of such a margin are read by no window: without them the 
 
 from typing import Any
 
-from bduo_tf._keras import keras
+import numpy as np
+
+from bduo_tf._keras import keras, tf
 from bduo_tf._kinds import is_exactly
 
 __all__ = ["margins_read", "zero_margins"]
@@ -30,10 +32,10 @@ def zero_margins(node: Any) -> Margins | None:
         named |= node.call_kwargs
         constant = named.get("mode", "CONSTANT").upper() == "CONSTANT" and named.get("constant_values", 0) == 0
         paddings = named["paddings"]
-        if constant and isinstance(paddings, (list, tuple)):
-            batch, *sides, channels = (tuple(int(n) for n in pair) for pair in paddings)
+        if constant and isinstance(paddings, (list, tuple, np.ndarray, tf.Tensor)):
+            batch, height, width, channels = [(int(before), int(after)) for before, after in np.asarray(paddings)]
             if batch == channels == (0, 0):
-                return sides[0], sides[1]
+                return height, width
     return None
 
 

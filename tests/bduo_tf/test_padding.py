@@ -69,8 +69,12 @@ def test_the_stem_of_keras_own_resnets():
 
 
 def test_padding_by_tensorflows_operation():
-    conv = L.Conv2D(2, 7, strides=2)
-    check(side_by_side([lambda x: conv(tf.pad(x, [[0, 0], [3, 3], [3, 3], [0, 0]]))], (12, 12, 2)))
+    conv, margins = L.Conv2D(2, 7, strides=2), [[0, 0], [3, 3], [3, 3], [0, 0]]
+    check(
+        side_by_side(
+            [lambda x, given=given: conv(tf.pad(x, given)) for given in (margins, np.array(margins))], (12, 12, 2)
+        )
+    )
     reflect, ones = L.Conv2D(2, 3, strides=2), L.Conv2D(2, 3, strides=2)
     check(
         side_by_side(
