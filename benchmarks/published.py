@@ -5,8 +5,8 @@
     python -m benchmarks.published QuickNet XNORNet --folder runs/published
 
 Each network, at 224 pixels and without its trained weights (which are on the authors' servers), is given seeded weights
-and the statistics of seeded images, converted and verified on seeded inputs, and timed: its file in bduo_runtime and in
-LCE's interpreter, and the float32 file of the same network without its quantizers on XNNPACK.
+and seeded statistics of batch norms, converted and verified on seeded inputs, and timed: its file in bduo_runtime and
+in LCE's interpreter, and the float32 file of the same network without its quantizers on XNNPACK.
 """
 
 import argparse
@@ -50,7 +50,7 @@ _QUANTIZERS = ("input_quantizer", "kernel_quantizer", "depthwise_quantizer", "po
 
 
 def build(name: str, size: int = 224) -> keras.Model:
-    """A network of the zoo with seeded weights, whose norms have the statistics of seeded images."""
+    """A network of the zoo with seeded weights and seeded statistics of its batch norms."""
     import larq_zoo
 
     keras.utils.set_random_seed(0)
@@ -59,17 +59,14 @@ def build(name: str, size: int = 224) -> keras.Model:
     model = make(weights=None, input_shape=(size, size, 3))
     rng = np.random.default_rng(0)
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         channels = norm.moving_mean.shape
+        norm.moving_mean.assign(rng.normal(0, 0.3, channels))
+        norm.moving_variance.assign(rng.uniform(0.5, 1.5, channels))
         if norm.scale:
-            norm.gamma.assign(rng.normal(1, 0.1, channels))
+            norm.gamma.assign(rng.normal(1, 0.3, channels))
         if norm.center:
-            norm.beta.assign(rng.normal(0, 0.1, channels))
-        norm.momentum = 0.0
-    model(rng.uniform(-1, 1, (8, size, size, 3)).astype(np.float32), training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+            norm.beta.assign(rng.normal(0, 0.3, channels))
     return model
 
 

@@ -1,6 +1,6 @@
 """Binary activations that fall on the other side of their threshold in a file than in Keras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -24,18 +24,15 @@ class Tracer:
         self._running = interpreter(convert_lce(deployment.probes())) if deployment.readers else None
         self._fixed = deployment.binary.inputs[0].shape[0]  # size of a batch; None if any will do
 
-    def count(self, inputs: list[np.ndarray]) -> tuple[dict[str, tuple[int, int]], np.ndarray]:
-        """For each binary layer (flipped, total), over all images; and for each image whether nothing flipped."""
-        flips: dict[str, tuple[int, int]] = {}
-        clean = np.ones(len(inputs[0]), bool)
+    def count(self, inputs: list[np.ndarray]) -> dict[str, tuple[np.ndarray, int]]:
+        """For each binary layer how many activations flipped in each image, (images,), and of how many in one."""
+        flips: dict[str, tuple[np.ndarray, int]] = {}
         step = self._fixed or _BATCH
-        for start in range(0, len(clean), step):
-            chunk = slice(start, start + step)
-            for name, (flipped, total) in self._flips([x[chunk] for x in inputs]).items():
-                before, before_total = flips.get(name, (0, 0))
-                flips[name] = (before + int(flipped.sum()), before_total + total * len(flipped))
-                clean[chunk] &= flipped == 0
-        return flips, clean
+        for start in range(0, len(inputs[0]), step):
+            for name, (flipped, total) in self._flips([x[start : start + step] for x in inputs]).items():
+                before = flips[name][0] if name in flips else np.zeros(0, int)
+                flips[name] = (np.concatenate([before, flipped]), total)
+        return flips
 
     def of_image(self, inputs: list[np.ndarray]) -> dict[str, tuple[int, int]]:
         """For each binary layer (flipped, total) in one image, (1, ...)."""
@@ -53,15 +50,31 @@ class Tracer:
         return {name: (flipped[:count], total) for name, (flipped, total) in found.items()}
 
 
-def unexplained(flips: dict[str, tuple[int, int]]) -> list[str]:
-    """Layers with more flips than a few by rounding, or ten times the share of any layer before them."""
+def unexplained(flips: Mapping[str, tuple[np.ndarray | int, int]]) -> list[str]:
+    """Layers with more flips than a few by rounding and, in an image, ten times the share of any layer before them.
+
+    Rounding alone flips few activations of a layer, counted over all images in which nothing flipped before it. An
+    activation that flipped changes those after it; in a deep network on a stream of floats that is soon a large share.
+
+    Args:
+        flips: for each layer, in the order of the graph, the activations that flipped in each image, (images,) or of
+            one image a number, and how many there are in one image.
+    """
     problems = []
-    before = 0.0
-    for name, (flipped, total) in flips.items():
-        if flipped > 3 + (1e-4 + 10 * before) * total or flipped > 0.05 * total + 3:
+    before: np.ndarray | float = 0.0
+    for name, (counted, total) in flips.items():
+        flipped = np.atleast_1d(counted)
+        before = np.broadcast_to(before, flipped.shape)
+        first = before == 0
+        excess = flipped > 3 + (1e-4 + 10 * before) * total
+        if flipped[first].sum() > 3 + 1e-4 * total * first.sum():
+            excess |= first & (flipped > 0)
+        if excess.any():
+            worst = int(np.argmax(np.where(excess, flipped, -1)))
+            more = f" and in {excess.sum() - 1} images more" if excess.sum() > 1 else ""
             problems.append(
-                f"{flipped} of {total} activations of layer {name} flipped, at most {before:.2g} of those of a layer "
-                "before it: more than rounding explains"
+                f"{flipped[worst]} of {total} activations of layer {name} flipped in image {worst}{more}, at most "
+                f"{before[worst]:.2g} of those of a layer before it: more than rounding explains"
             )
-        before = max(before, flipped / total)
+        before = np.maximum(before, flipped / total)
     return problems

@@ -225,11 +225,15 @@ def _trace(
     Returns:
         For each of `inputs` whether no activation flipped.
     """
-    result.flips, clean = tracer.count(inputs)
+    flips = tracer.count(inputs)
+    clean = np.ones(len(inputs[0]), bool)
+    for name, (flipped, total) in flips.items():
+        result.flips[name] = (int(flipped.sum()), total * len(flipped))
+        clean &= flipped == 0
     result.clean = int(clean.sum())
-    if result.flips:
+    if flips:
         result.traced = len(clean)
-    result.problems += unexplained(result.flips)
+    result.problems += unexplained(flips)
     what = "another arg max" if result.agreement == "arg max" else "other outputs"
     for index, image in disagreeing.items():
         result.disagreements[index] = tracer.of_image(image)

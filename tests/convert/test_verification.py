@@ -1,5 +1,7 @@
 """Verification passes what is equal and names what is not."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,24 @@ def test_flips_beyond_rounding_are_a_failure(flips, named):
     problems = unexplained(flips)
     assert len(problems) == (named is not None)
     assert all(f"of layer {named} flipped" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("flips", "problem"),
+    [
+        # A flip early in one image, which a deep network carries far, and nothing in the other.
+        ({"a": ([1, 0], 1000), "b": ([9, 0], 1000), "c": ([80, 0], 1000), "d": ([400, 0], 1000)}, None),
+        ({"a": ([1, 0], 1000), "b": ([9, 0], 1000), "c": ([80, 200], 1000)}, "200 of 1000 .* layer c .* image 1,"),
+        ({"a": ([1, 0], 1000), "b": ([9, 0], 1000), "c": ([200, 0], 1000)}, "200 of 1000 .* layer c .* image 0,"),
+        # A few in an image are rounding; a few in every image are not.
+        ({"a": ([2] + [0] * 63, 1000)}, None),
+        ({"a": ([2] * 64, 1000)}, "2 of 1000 .* layer a .* and in 63 images more"),
+    ],
+)
+def test_flips_are_judged_image_by_image(flips, problem):
+    problems = unexplained({name: (np.array(counts), total) for name, (counts, total) in flips.items()})
+    assert len(problems) == (problem is not None)
+    assert all(re.search(problem, found) for found in problems)
 
 
 def test_nothing_to_compare_is_a_failure(deployment, file):
