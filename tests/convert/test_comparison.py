@@ -72,3 +72,13 @@ def test_batches_are_put_together():
     compared.add([np.ones((3, 2, 2))], [np.ones((3, 2, 2))])
     compared.add([np.ones((1, 2, 2))], [np.zeros((1, 2, 2))])
     assert compared.agrees().tolist() == [True, True, True, False]
+
+
+def test_outputs_of_nothing_but_rounding_are_not_apart():
+    """Of a network whose activations are all off: zeros in Keras, what is left of a cancelled sum in a file."""
+    output = OutputComparison("scores")
+    output.add(np.zeros((4, 3)), np.full((4, 3), 4e-9))
+    assert not output.apart().any()
+    output = OutputComparison("scores")
+    output.add(np.zeros((4, 3)), np.full((4, 3), 1e-5))
+    assert output.apart().all()
