@@ -6,6 +6,7 @@ TF_USE_LEGACY_KERAS=1 was set before TensorFlow was imported.
 
 import os
 import sys
+from typing import TypeVar
 
 _chosen_before = "tensorflow" in sys.modules
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -31,4 +32,14 @@ import larq as lq  # noqa: E402
 
 keras = tf.keras
 
-__all__ = ["keras", "lq", "tf"]
+_Class = TypeVar("_Class", bound=type)
+
+
+def serializable(kind: _Class) -> _Class:
+    """Registers a class with Keras, so that files with it load without `custom_objects`, of every format."""
+    keras.utils.register_keras_serializable("bduo_tf")(kind)
+    keras.utils.get_custom_objects()[kind.__name__] = kind  # HDF5 files name quantizers without the package
+    return kind
+
+
+__all__ = ["keras", "lq", "serializable", "tf"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bduo_tf._keras import keras, tf
+from bduo_tf._keras import keras, serializable, tf
 
 __all__ = [
     "ChannelAffine",
@@ -83,7 +83,7 @@ def _repeat(x: tf.Tensor, n: int, training: bool | None) -> tf.Tensor:
     return _call(x)
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ThresholdSplit(_ByCopy):
     r"""n shifted copies of every channel, each with a trainable threshold.
 
@@ -127,7 +127,7 @@ class ThresholdSplit(_ByCopy):
         return tf.nn.bias_add(_repeat(inputs, self.levels, training), -tf.reshape(self.theta, [-1]))
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ChannelAffine(_ByCopy):
     r"""Fixed scales and offsets: y_{cn + k} = scale_{ck} x_c + offset_{ck}.
 
@@ -155,7 +155,7 @@ class ChannelAffine(_ByCopy):
         return _interleave([inputs * scale + offset for scale, offset in pairs], inputs)
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ThresholdCompare(_ByCopy):
     r"""Fixed thresholds: y_{kC + c} = tau_{kc} - x_c for C channels, negative where the activation is on.
 
@@ -199,7 +199,7 @@ class ThresholdCompare(_ByCopy):
         return {**super().get_config(), "oriented": self.oriented, "rising": self.rising}
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ChannelPad(keras.layers.Layer):
     """Channels of zeros behind the channels there are: the identity shortcut to a wider layer.
 
@@ -236,7 +236,7 @@ class ChannelPad(keras.layers.Layer):
         return {**super().get_config(), "channels": self.channels}
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ThresholdStep(_ByCopy):
     r"""Fixed thresholds: y_{cn + k} = 1 where x_c > tau_{ck} and else 0.
 
@@ -278,7 +278,7 @@ class ThresholdStep(_ByCopy):
         return {**super().get_config(), "oriented": self.oriented}
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ChannelGather(keras.layers.Layer):
     """Some of the channels, in a given order.
 
@@ -311,7 +311,7 @@ class ChannelGather(keras.layers.Layer):
         return {**super().get_config(), "channels": self.channels}
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ConstantPad(keras.layers.Layer):
     """A margin of one value.
 

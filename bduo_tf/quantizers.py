@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf._keras import lq, serializable, tf
 from bduo_tf._kinds import is_exactly, is_known
 
 __all__ = [
@@ -71,7 +71,7 @@ def coupled_step(x: tf.Tensor, levels: int = 2, gradient: str = "relu1") -> tf.T
 
 
 @lq.utils.register_alias("coupled_step")
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class CoupledStep(lq.quantizers.Quantizer):
     r"""n binary activations coupled into one activation of n + 1 levels.
 
@@ -136,7 +136,7 @@ def scaled_sign(x: tf.Tensor, per_channel: bool = False) -> tf.Tensor:
 
 
 @lq.utils.register_alias("scaled_sign")
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ScaledSign(lq.quantizers.Quantizer):
     r"""Binary kernels with one scale: the kernel quantizer of the paper.
 
@@ -168,7 +168,7 @@ class ScaledSign(lq.quantizers.Quantizer):
         return {**super().get_config(), "per_channel": self.per_channel}
 
 
-@keras.utils.register_keras_serializable("bduo_tf")
+@serializable
 class ScaledQuantizer(lq.quantizers.Quantizer):
     r"""Another quantizer times a constant: q(x) = scale * quantizer(x).
 

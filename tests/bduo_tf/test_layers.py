@@ -1,4 +1,4 @@
-"""ThresholdSplit, ChannelAffine and ThresholdCompare against numpy."""
+"""The layers of decoupling and deployment against numpy."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from bduo_tf import CoupledStep, ThresholdSplit
 from bduo_tf._keras import keras, tf
-from bduo_tf.layers import ChannelAffine, ThresholdCompare
+from bduo_tf.layers import ChannelAffine, ChannelGather, ConstantPad, ThresholdCompare, ThresholdStep
 from tests.bduo_tf.graphs import images_for
 
-LAYERS = [ThresholdSplit, ChannelAffine, ThresholdCompare]
+LAYERS = [ThresholdSplit, ChannelAffine, ThresholdCompare, ThresholdStep]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,45 @@ def test_compare_puts_the_channels_of_a_copy_together(levels, oriented):
     np.testing.assert_allclose(layer(tf.constant(x)), expected, rtol=1e-6, atol=1e-7)
 
 
+def test_rising_compare_is_negative_where_the_activation_is_off():
+    x = images_for(0, 2, (3, 4))
+    falling, rising = ThresholdCompare(2), ThresholdCompare(2, rising=True)
+    for layer in (falling, rising):
+        layer.build(x.shape)
+        layer.set_weights([np.array([[0.5] * 4, [-0.5] * 4], np.float32)])
+    np.testing.assert_array_equal(rising(x), -falling(x))
+
+
+@pytest.mark.parametrize("oriented", [False, True])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_step_is_on_above_its_threshold_and_puts_copies_side_by_side(levels, oriented):
+    rng = np.random.default_rng(0)
+    x = images_for(0, 2, (3, 3, 4))
+    tau = rng.normal(size=(4, levels)).astype(np.float32)
+    x[0, 0, 0] = tau[:, 0]  # not more than the threshold
+    orientation = np.array([1, -1, -1, 1], np.float32)
+    layer = ThresholdStep(levels, oriented=oriented)
+    layer.build(x.shape)
+    layer.set_weights([tau, orientation] if oriented else [tau])
+    turned = x * orientation if oriented else x
+    np.testing.assert_array_equal(layer(tf.constant(x)), (turned[..., None] > tau).reshape(2, 3, 3, -1))
+
+
+@pytest.mark.parametrize("channels", [[0, 1, 2], [3, 1], [5, 5, 0], list(range(40))[::-1], [7]], ids=len)
+def test_gather_takes_channels_in_any_order(channels):
+    x = images_for(0, 2, (3, 40))
+    np.testing.assert_array_equal(ChannelGather(channels)(tf.constant(x)), x[..., channels])
+    assert tuple(ChannelGather(channels).compute_output_shape((None, 3, 40))) == (None, 3, len(channels))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_pad_puts_a_value_around(value):
+    x = images_for(0, 2, (3, 4))
+    layer = ConstantPad([(1, 2), (0, 1)], value)
+    np.testing.assert_array_equal(layer(tf.constant(x)), np.pad(x, [(0, 0), (1, 2), (0, 1)], constant_values=value))
+    assert tuple(layer.compute_output_shape((None, None, 4))) == (None, None, 5)
+
+
 @pytest.mark.parametrize(
     ("layer", "trainable", "fixed"),
     [
@@ -150,8 +189,9 @@ def test_compare_puts_the_channels_of_a_copy_together(levels, oriented):
         (ChannelAffine(2), [], ["scale", "offset"]),
         (ThresholdCompare(2), [], ["tau"]),
         (ThresholdCompare(2, oriented=True), [], ["tau", "orientation"]),
+        (ThresholdStep(2, oriented=True), [], ["tau", "orientation"]),
     ],
-    ids=["split", "affine", "compare", "oriented compare"],
+    ids=["split", "affine", "compare", "oriented compare", "step"],
 )
 def test_which_weights_train(layer, trainable, fixed):
     layer.build((None, 4, 4, 3))
@@ -189,9 +229,13 @@ def test_bad_levels_are_refused(kind, levels):
     [
         (ThresholdSplit(3, name="a"), {"levels": 3}),
         (ChannelAffine(2), {"levels": 2}),
-        (ThresholdCompare(4, oriented=True), {"levels": 4, "oriented": True}),
+        (ThresholdCompare(4, oriented=True), {"levels": 4, "oriented": True, "rising": False}),
+        (ThresholdCompare(rising=True), {"levels": 1, "rising": True}),
+        (ThresholdStep(2, oriented=True), {"levels": 2, "oriented": True}),
+        (ChannelGather([2, 0]), {"channels": [2, 0]}),
+        (ConstantPad([(1, 0), (0, 2)], 1.0), {"margins": [[1, 0], [0, 2]], "value": 1.0}),
     ],
-    ids=["split", "affine", "compare"],
+    ids=["split", "affine", "compare", "rising compare", "step", "gather", "pad"],
 )
 def test_config_round_trip(layer, own):
     assert own.items() <= layer.get_config().items()

@@ -22,10 +22,24 @@ PROGRAM = Program(
     heads=("dense", "float"),
     dictionary=True,
 )
+
+
+def moves():
+    """A binary network of which deployment makes one of each of its layers."""
+    image = keras.Input((8, 8, 3))
+    activation = CoupledStep(1)(ThresholdSplit(2)(image))
+    conv = lq.layers.QuantConv2D(4, 3, groups=2, kernel_quantizer=ScaledSign())
+    moved = conv(keras.layers.ZeroPadding2D()(activation)[:, ::2])
+    sign = lq.layers.QuantDense(3, input_quantizer="ste_sign", kernel_quantizer="ste_sign")
+    signs = sign(keras.layers.GlobalMaxPool2D()(keras.layers.BatchNormalization()(moved)))
+    return keras.Model(image, [signs, keras.layers.AveragePooling2D()(activation)])
+
+
 MODELS = {
     "coupled": lambda: PROGRAM.model(),
     "decoupled": lambda: bduo_tf.decouple(PROGRAM.model()),
     "deployed": lambda: bduo_tf.to_lce_graph(bduo_tf.decouple(PROGRAM.model())),
+    "deployed_moves": lambda: bduo_tf.to_lce_graph(moves()),
     "vgg7": lambda: bduo_tf.networks.vgg7((8, 8, 3), width=0.1),
     "resnet18": lambda: bduo_tf.networks.resnet18((8, 8, 3), 3, width=0.05),
     "decoupled_signs": lambda: bduo_tf.decouple(Program((Conv(levels="dorefa2", scale="sign"),)).model()),
@@ -40,6 +54,15 @@ def test_models(make, tmp_path):
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
     for old, new in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+    np.testing.assert_allclose(outputs_of(loaded, images), outputs_of(model, images), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
+def test_hdf5_files(make, tmp_path):
+    model, images = make(), images_for(0)
+    model.save(tmp_path / "model.h5")
+    loaded = keras.models.load_model(tmp_path / "model.h5", compile=False)
     np.testing.assert_allclose(outputs_of(loaded, images), outputs_of(model, images), atol=1e-5)
 
 
