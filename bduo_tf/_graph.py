@@ -1,5 +1,7 @@
 """Rewriting a Keras graph: what decoupling and deployment share. Knows nothing of either."""
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -73,6 +75,18 @@ def nodes(model: keras.Model) -> Iterator[Any]:
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keeps Larq from advising on the quantizers of copies, as it did when the layers were made that are copied."""
+    logger = logging.getLogger("larq.layers_base")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
     """A layer of the class of `layer` and another configuration."""
     about = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
@@ -120,7 +134,8 @@ class GraphRewriter(Generic[Value]):
         """The new model, with inputs like the old one's and of the same structure."""
         inputs = [self.input_like(t) for t in model.inputs]
         self._names.update(t._keras_history.layer.name for t in inputs)
-        outputs = self.walk(model, [self.wrap(t) for t in inputs])
+        with _without_advice():
+            outputs = self.walk(model, [self.wrap(t) for t in inputs])
         new = keras.Model(
             tf.nest.pack_sequence_as(model._nested_inputs, inputs),
             tf.nest.map_structure(self.unwrap, outputs),

@@ -1,5 +1,7 @@
 """What the deployment graph consists of, by hand in small cases, and what deployment refuses."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -227,3 +229,17 @@ def test_what_is_not_a_model_is_refused():
 def test_valid_padding_ignores_the_value_of_the_padding():
     model = around(binary("QuantConv2D", 2, 3, padding="valid", name="conv"))
     assert bduo_tf.to_lce_graph(model).get_layer("conv").padding == "valid"
+
+
+def test_larqs_advice_on_kernels_is_not_given_again(caplog):
+    model = around(binary("QuantConv2D", 2, 3, name="conv"))
+    logger = logging.getLogger("larq.layers_base")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        caplog.clear()
+        bduo_tf.to_lce_graph(model)
+        assert caplog.records == []
+        assert logger.level == logging.WARNING
+    finally:
+        logger.setLevel(level)

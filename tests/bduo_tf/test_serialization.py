@@ -32,7 +32,8 @@ def moves():
     moved = conv(keras.layers.ZeroPadding2D()(activation)[:, ::2])
     sign = lq.layers.QuantDense(3, input_quantizer="ste_sign", kernel_quantizer="ste_sign")
     signs = sign(keras.layers.GlobalMaxPool2D()(keras.layers.BatchNormalization()(moved)))
-    return keras.Model(image, [signs, keras.layers.AveragePooling2D()(activation)])
+    floats = keras.layers.Flatten()(keras.layers.AveragePooling2D()(activation))
+    return keras.Model(image, keras.layers.Concatenate()([signs, floats]))
 
 
 MODELS = {
