@@ -182,6 +182,7 @@ def test_interrupted():
     program = f"""
 import os, runpy, signal, sys
 from bduo_runtime import _operators
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have been told to ignore it
 _operators.random_inputs = lambda _: os.kill(os.getpid(), signal.{signal.SIGINT.name})
 sys.argv[1:] = ["bench", {str(DESCRIBED)!r}]
 runpy.run_module("bduo_runtime", None, "__main__")
