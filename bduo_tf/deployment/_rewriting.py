@@ -121,10 +121,21 @@ class Deployer(Inliner):
                 oriented = bool((orientation < 0).any())
                 name = self.unique_name(f"{self.node.layer.name}_compare")
                 compare = ThresholdCompare(source.copies, oriented=oriented, rising=value.signs, name=name)
-                tensor = compare(source.tensor)
+                tensor = compare(self._copied(source.tensor) if source.shared else source.tensor)
                 compare.set_weights([tau.T, orientation] if oriented else [tau.T])
             self._compared[value] = Bits(tensor, value.name, order, value.signs)
         return self._compared[value]
+
+    def _copied(self, tensor: Any) -> Any:
+        """The same numbers in memory of their own.
+
+        TFLite of the version that LCE is built with subtracts in place, and where the shape was changed in between it
+        does not see that other layers read the same memory.
+        """
+        name, shape = self.unique_name(f"{self.node.layer.name}_copy"), tuple(tensor.shape[1:])
+        pixels = keras.layers.Reshape((1, -1, shape[-1]), name=self.unique_name(f"{name}_pixels"))(tensor)
+        pixels = keras.layers.MaxPool2D(1, name=name)(pixels)
+        return keras.layers.Reshape(shape, name=self.unique_name(f"{name}_shape"))(pixels)
 
     @staticmethod
     def _thresholds(value: Activation) -> tuple[np.ndarray, np.ndarray]:
@@ -229,6 +240,7 @@ class Deployer(Inliner):
             [activation] = self.node.keras_inputs
             self.readers.append(Reader(layer.name, activation, own, bits.tensor, bits.order, bits.signs))
         result = self._products.product(layer, bits, kernel)
+        result = replace(result, shared=self._is_shared(layer, result.tensor))
         if layer.activation is keras.activations.linear:
             return result
         if _is_binary(layer.activation):
@@ -336,7 +348,18 @@ class Deployer(Inliner):
 
     def _copy(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any], lost: str) -> Any:
         outputs = self.call_copy(layer, args, kwargs)
-        return tf.nest.map_structure(lambda tensor: Value(tensor, lost=lost), outputs)
+        return tf.nest.map_structure(
+            lambda tensor: Value(tensor, lost=lost, shared=self._is_shared(layer, tensor)), outputs
+        )
+
+    def _is_shared(self, layer: keras.layers.Layer, tensor: Any) -> bool:
+        """Whether the output of `layer` is read more than once, and some change of its shape stands before or behind it.
+
+        One-dimensional layers are two-dimensional ones between two such changes, which converters move about.
+        """
+        reshaped = is_exactly(layer, keras.layers.Reshape) or len(tensor.shape) < 4
+        outputs = tf.nest.flatten(self.node.outputs)
+        return reshaped and any(len(self._readers_of[id(output)]) > 1 for output in outputs)
 
 
 def _is_binary(quantizer: Any) -> bool:

@@ -20,6 +20,7 @@ class Value:
         terms: set where the tensor is a sum of that many +1 and -1: an integer of at most that size.
         spacing: of those integers: 2 where all terms are there, 1 where zeros of a padding take some away.
         lost: where a binary activation became these floats, for messages; empty if none did.
+        shared: whether several layers read the tensor and its shape changes on the way to some.
     """
 
     tensor: Any
@@ -29,6 +30,7 @@ class Value:
     terms: int | None = None
     spacing: int = 2
     lost: str = ""
+    shared: bool = False
 
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and offset, those of the identity where none is pending."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bduo_tf
+from bduo_tf import CoupledStep, ScaledSign
 from bduo_tf._keras import keras, lq
 from convert.inspection import operators
 from tests.bduo_tf.graphs import (
@@ -185,3 +186,50 @@ def test_random_convolutions(first, second, seed):
 def test_many_random_convolutions(first, second, seed):
     program = Program((first, PoolThenNorm(second, 2)), seed=seed, channels=4)
     check(binary_model(program), program.images())
+
+
+def one_dimensional(levels):
+    image = keras.Input((12, 4))
+    x = norm(keras.layers.Conv1D(6, 3, padding="same")(image))
+    for _ in range(2):
+        x = keras.layers.Add()([x, norm(quant1d(levels)(x))])
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x)))
+
+
+def quant1d(levels):
+    options = {"kernel_quantizer": ScaledSign(), "padding": "same", "use_bias": False}
+    return lq.layers.QuantConv1D(6, 3, input_quantizer=CoupledStep(levels), **options)
+
+
+def relu_stream(levels):
+    image = keras.Input((12, 4))
+    x = keras.layers.ReLU()(keras.layers.Conv1D(6, 3, padding="same")(image))
+    x = keras.layers.Add()([x, norm(quant1d(levels)(x))])
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+
+
+def reshaped_stream(levels):
+    image = keras.Input((6, 6, 3))
+    x = keras.layers.Reshape((36, 6))(norm(keras.layers.Conv2D(6, 3, padding="same")(image)))
+    x = keras.layers.Add()([x, norm(quant1d(levels)(x))])
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x)))
+
+
+def dense_stream(levels):
+    image = keras.Input((4, 4, 3))
+    x = keras.layers.Flatten()(norm(keras.layers.Conv2D(2, 3, padding="same")(image)))
+    quantizers = {"input_quantizer": CoupledStep(levels), "kernel_quantizer": ScaledSign()}
+    x = keras.layers.Add()([x, norm(lq.layers.QuantDense(32, use_bias=False, **quantizers)(x))])
+    return keras.Model(image, keras.layers.Dense(3)(x))
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("make", [one_dimensional, relu_stream, reshaped_stream, dense_stream])
+def test_a_stream_that_is_read_directly_and_in_another_shape(make, levels):
+    """TFLite subtracts in place, and LCE's does not see who else reads the memory behind a change of the shape."""
+    keras.utils.set_random_seed(0)
+    model = randomize(make(levels), 0)
+    binary = bduo_tf.decouple(model) if levels > 1 else model
+    images = images_for(0, 16, model.input_shape[1:])
+    file = lce.convert_keras_model(bduo_tf.to_lce_graph(binary))
+    assert differing_images(outputs_of(binary, images), run(file, images)) <= 1
