@@ -353,7 +353,7 @@ class Deployer(Inliner):
         )
 
     def _is_shared(self, layer: keras.layers.Layer, tensor: Any) -> bool:
-        """Whether the output of `layer` is read more than once, and some change of its shape stands before or behind it.
+        """Whether the output of `layer` is read more than once, and its shape is changed before or behind it.
 
         One-dimensional layers are two-dimensional ones between two such changes, which converters move about.
         """
