@@ -304,18 +304,17 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         if getattr(layer, "data_format", None) == "channels_first":
             return None
         inputs = self.values(args)
-        if is_exactly(layer, _BY_CHANNEL):
-            return inputs[0].copies
-        if is_exactly(layer, keras.layers.Flatten):
-            positions = [d for d in inputs[0].tensor.shape[1:-1]]
-            return None if None in positions else np.tile(inputs[0].copies, int(np.prod(positions, initial=1)))
-        if is_exactly(layer, keras.layers.Activation) and layer.activation is keras.activations.linear:
-            return inputs[0].copies
-        if is_exactly(layer, keras.layers.Reshape) and layer.target_shape[-1] == np.size(inputs[0].copies):
-            return inputs[0].copies
         if is_exactly(layer, keras.layers.Concatenate) and layer.axis in (-1, len(inputs[0].tensor.shape) - 1):
             return np.concatenate([np.ones(v.tensor.shape[-1], int) if v.copies is None else v.copies for v in inputs])
-        return None
+        copies = inputs[0].copies
+        if copies is None:
+            return None
+        if is_exactly(layer, keras.layers.Flatten):
+            positions = [d for d in inputs[0].tensor.shape[1:-1]]
+            return None if None in positions else np.tile(copies, int(np.prod(positions, initial=1)))
+        linear = is_exactly(layer, keras.layers.Activation) and layer.activation is keras.activations.linear
+        keeps_channels = is_exactly(layer, keras.layers.Reshape) and layer.target_shape[-1] == len(copies)
+        return copies if is_exactly(layer, _BY_CHANNEL) or linear or keeps_channels else None
 
     def _narrow(self, layer: keras.layers.Layer, value: _Wide) -> _Wide:
         if layer.compute_dtype not in ("float32", "float64"):
@@ -373,7 +372,8 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
     def _require_same_copies(
         self, layer: keras.layers.Layer, copies: np.ndarray | None, known: np.ndarray | None
     ) -> None:
-        if (copies is None) != (known is None) or not np.array_equal(copies, known):
+        same = copies is known if copies is None or known is None else np.array_equal(copies, known)
+        if not same:
             raise ValueError(
                 f"decouple: layer {layer.name!r} is shared and called on activations of different levels, so its "
                 "weights cannot be widened alike for all calls. Use the same levels, or a layer for each."

@@ -305,9 +305,9 @@ def _label(
             if tried[-1][0] == 0:
                 break
         best = min(tried, key=lambda t: t[0])
-        for one in tried:
-            if one is not best:
-                one[1].remove()
+        for place in tried:
+            if place is not best:
+                place[1].remove()
         taken.append(best[2])
 
 

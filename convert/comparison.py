@@ -76,8 +76,9 @@ class OutputComparison:
             self._agrees.append(ours.argmax(-1) == theirs.argmax(-1))
             return ~self._agrees[-1]
         if self.whole:
-            self._agrees.append((difference > 0).mean(axis=-1) <= _TWENTIETH if difference.size else rows[0] * [True])
-            return ~np.asarray(self._agrees[-1])
+            nothing = np.ones(len(expected), bool)
+            self._agrees.append((difference > 0).mean(axis=-1) <= _TWENTIETH if difference.size else nothing)
+            return ~self._agrees[-1]
         self._root_mean_square.append(_root_mean_square(ours))
         self._distance.append(_root_mean_square(difference))
         # Half of what is allowed, since the median of all images may be less than that of those so far.
