@@ -155,8 +155,32 @@ class ChannelAffine(_ByCopy):
         return _interleave([inputs * scale + offset for scale, offset in pairs], inputs)
 
 
+class _ByThreshold(_ByCopy):
+    """Base of the layers with fixed thresholds: tau of shape (levels, channels), and which way channels turn."""
+
+    def __init__(self, levels: int = 1, oriented: bool = False, **kwargs: Any) -> None:
+        super().__init__(levels, **kwargs)
+        self.oriented = oriented
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        channels = input_shape[-1]
+        self.tau = self.add_weight(name="tau", shape=(self.levels, channels), initializer="zeros", trainable=False)
+        if self.oriented:
+            self.orientation = self.add_weight(
+                name="orientation", shape=(channels,), initializer="ones", trainable=False
+            )
+
+    def turned(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The inputs, with channels that fall where the activation switches on turned round."""
+        return inputs * self.orientation if self.oriented else inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "oriented": self.oriented}
+
+
 @serializable
-class ThresholdCompare(_ByCopy):
+class ThresholdCompare(_ByThreshold):
     r"""Fixed thresholds: y_{kC + c} = tau_{kc} - x_c for C channels, negative where the activation is on.
 
     The sign of y is the operand s = 1 - 2a of LCE's binary convolution. All channels of a copy lie
@@ -176,27 +200,40 @@ class ThresholdCompare(_ByCopy):
     """
 
     def __init__(self, levels: int = 1, oriented: bool = False, rising: bool = False, **kwargs: Any) -> None:
-        super().__init__(levels, **kwargs)
-        self.oriented = oriented
+        super().__init__(levels, oriented, **kwargs)
         self.rising = rising
 
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        channels = input_shape[-1]
-        self.tau = self.add_weight(name="tau", shape=(self.levels, channels), initializer="zeros", trainable=False)
-        if self.oriented:
-            self.orientation = self.add_weight(
-                name="orientation", shape=(channels,), initializer="ones", trainable=False
-            )
-
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        if self.oriented:
-            inputs = inputs * self.orientation
+        inputs = self.turned(inputs)
         apart = [inputs - tau if self.rising else tau - inputs for tau in tf.unstack(self.tau)]
         return tf.concat(apart, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "oriented": self.oriented, "rising": self.rising}
+        return {**super().get_config(), "rising": self.rising}
+
+
+@serializable
+class ThresholdStep(_ByThreshold):
+    r"""Fixed thresholds: y_{cn + k} = 1 where x_c > tau_{kc} and else 0.
+
+    What deployment makes of a 0/1 activation that float layers read. The comparison is that of
+    `ThresholdCompare`, whose thresholds are never equal to what is compared with them.
+
+    Args:
+        levels: n, the number of thresholds of each channel.
+        oriented: channels are multiplied by an `orientation` of +1 or -1 first, for activations that
+            switch on as x falls.
+
+    Input shape:
+        (batch, ..., channels)
+
+    Output shape:
+        (batch, ..., channels * levels)
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        inputs = self.turned(inputs)
+        return _interleave([tf.cast(inputs > tau, inputs.dtype) for tau in tf.unstack(self.tau)], inputs)
 
 
 @serializable
@@ -234,48 +271,6 @@ class ChannelPad(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}
-
-
-@serializable
-class ThresholdStep(_ByCopy):
-    r"""Fixed thresholds: y_{cn + k} = 1 where x_c > tau_{ck} and else 0.
-
-    What deployment makes of a 0/1 activation that float layers read. The comparison is that of
-    `ThresholdCompare`, whose thresholds are never equal to what is compared with them.
-
-    Args:
-        levels: n, the number of thresholds of each channel.
-        oriented: channels are multiplied by an `orientation` of +1 or -1 first, for activations that
-            switch on as x falls.
-
-    Input shape:
-        (batch, ..., channels)
-
-    Output shape:
-        (batch, ..., channels * levels)
-    """
-
-    def __init__(self, levels: int = 1, oriented: bool = False, **kwargs: Any) -> None:
-        super().__init__(levels, **kwargs)
-        self.oriented = oriented
-
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        channels = input_shape[-1]
-        self.tau = self.add_weight(name="tau", shape=(channels, self.levels), initializer="zeros", trainable=False)
-        if self.oriented:
-            self.orientation = self.add_weight(
-                name="orientation", shape=(channels,), initializer="ones", trainable=False
-            )
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        if self.oriented:
-            inputs = inputs * self.orientation
-        steps = [tf.cast(inputs > tau, inputs.dtype) for tau in tf.unstack(self.tau, axis=-1)]
-        return _interleave(steps, inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "oriented": self.oriented}
 
 
 @serializable

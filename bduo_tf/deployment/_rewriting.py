@@ -102,7 +102,7 @@ class Deployer(Inliner):
         oriented = bool((orientation < 0).any())
         step = ThresholdStep(tau.shape[1], oriented=oriented, name=name)
         content = step(tensor)
-        step.set_weights([tau, orientation] if oriented else [tau])
+        step.set_weights([tau.T, orientation] if oriented else [tau.T])
         return content
 
     def compare(self, value: Binary) -> Bits:

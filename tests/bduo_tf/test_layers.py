@@ -162,7 +162,7 @@ def test_step_is_on_above_its_threshold_and_puts_copies_side_by_side(levels, ori
     orientation = np.array([1, -1, -1, 1], np.float32)
     layer = ThresholdStep(levels, oriented=oriented)
     layer.build(x.shape)
-    layer.set_weights([tau, orientation] if oriented else [tau])
+    layer.set_weights([tau.T, orientation] if oriented else [tau.T])
     turned = x * orientation if oriented else x
     np.testing.assert_array_equal(layer(tf.constant(x)), (turned[..., None] > tau).reshape(2, 3, 3, -1))
 
