@@ -68,7 +68,7 @@ def move(deployer: "Deployer", layer: keras.layers.Layer, args: tuple[Any, ...],
     alike = all(isinstance(v, Binary) and v.signs == values[0].signs for v in values)
     if not alike or getattr(layer, "data_format", "channels_last") != "channels_last":
         return None
-    if len(values) == 1 and (folded := deployer._fold(layer, values[0])) is not None:
+    if len(values) == 1 and (folded := deployer.fold(layer, values[0])) is not None:
         return folded
     name = values[0].name
     if is_exactly(layer, _ZERO_PADDING):

@@ -171,15 +171,15 @@ class Deployer(Inliner):
             if call not in self._calls:
                 self._calls[call] = self._read(layer, self._activate(layer.name, quantizer, args[0]), args, kwargs)
             return self._calls[call]
-        if is_exactly(layer, PRODUCTS) and _is_binary(layer.activation):
-            return self._activate(layer.name, layer.activation, self._linear(layer, args, kwargs))
         values = self.values(args, kwargs)
         if any(isinstance(v, Binary) for v in values):
             if (moved := _moving.move(self, layer, args, kwargs)) is not None:
                 return moved
             if getattr(layer, "input_quantizer", None) is None and is_exactly(layer, PRODUCTS):
                 return self._read(layer, args[0], args, kwargs)
-        if len(values) == 1 and (folded := self._fold(layer, values[0])) is not None:
+        if is_exactly(layer, PRODUCTS) and _is_binary(layer.activation):
+            return self._activate(layer.name, layer.activation, self._linear(layer, args, kwargs))
+        if len(values) == 1 and (folded := self.fold(layer, values[0])) is not None:
             return folded
         return self.copy_call(layer, args, kwargs)
 
@@ -251,7 +251,7 @@ class Deployer(Inliner):
 
     # What is put off.
 
-    def _fold(self, layer: keras.layers.Layer, value: Value | Binary) -> Value | Binary | None:
+    def fold(self, layer: keras.layers.Layer, value: Value | Binary) -> Value | Binary | None:
         """The output of a layer that can be put off or done before what is pending; None for all others."""
         if isinstance(value, Activation):
             # What keeps the order of numbers may be done to the numbers that the activation is of.
@@ -308,8 +308,10 @@ class Deployer(Inliner):
             if None in positions:
                 return None
             tile = int(np.prod(positions, initial=1))
-            tensor = self.clone(layer)(value.tensor)
-            return replace(value, tensor=tensor, scale=np.tile(scale, (tile, 1)), offset=np.tile(offset, (tile, 1)))
+            flat = replace(value, tensor=self.clone(layer)(value.tensor))
+            if value.scale is None:
+                return flat
+            return replace(flat, scale=np.tile(scale, (tile, 1)), offset=np.tile(offset, (tile, 1)))
         if not is_exactly(layer, (*_MAX_POOL, *_GLOBAL_MAX_POOL)) or layer.data_format != "channels_last":
             return None
         # A maximum of what grows with the tensor is that of the tensor's maximum.

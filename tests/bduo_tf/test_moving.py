@@ -225,6 +225,14 @@ def test_an_activation_given_to_the_layer_before(first, activation):
     check(randomize(keras.Model(image, norm(product()(x))), 0), binary_layers=count)
 
 
+def test_an_activation_given_to_a_layer_that_reads_one_of_a_layer_before():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = CoupledStep(1)(norm(L.Conv2D(6, 3, padding="same")(image)))
+    first = lq.layers.QuantConv2D(6, 3, kernel_quantizer=ScaledSign(), activation=CoupledStep(1))
+    check(randomize(keras.Model(image, norm(product()(first(x)))), 0), binary_layers=2)
+
+
 def test_the_same_call_again_is_the_same_convolution():
     """Converters merge operators that are equal, so that a file has one."""
     keras.utils.set_random_seed(0)

@@ -131,6 +131,14 @@ def test_a_stream_that_is_read_as_floats_too_needs_no_comparison():
     assert (found.get("MUL", 0), found.get("SUB", 0)) == (1, 0)
 
 
+def test_signs_that_are_flattened_need_no_comparison():
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, quant("QuantDense", 5)(L.Flatten()(lq.quantizers.SteSign()(image))))
+    graph, images = bduo_tf.to_lce_graph(model), images_for(0, 8, (4, 4, 3))
+    assert not any(isinstance(layer, ThresholdCompare) for layer in graph.layers)
+    np.testing.assert_array_equal(graph(images), model(images))
+
+
 def test_signs_of_exact_zeros():
     image = keras.Input((6, 6, 4))
     conv = quant("QuantConv2D", 3, 3, padding="same", pad_values=1.0)
