@@ -31,6 +31,10 @@ def run(pi: str, *command: object, folder: Path, **variables: str) -> str:
     return done.stdout
 
 
+# What commands show is the same on every machine, and those tests start Python anew, which takes an emulator seconds.
+SUITE = ["-m", "not slow", "-p", "no:cacheprovider", "--ignore", "runtime/tests/test_terminal.py"]
+
+
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the C++ tests, cross-compiled."""
@@ -59,7 +63,7 @@ def python(wheel) -> Path:
 @pytest.fixture(scope="module")
 def recording(recorded: Path) -> Path:
     """The folder of all models and outputs that the tests ask for: they ran here before."""
-    options = ["-m", "not slow", "-q", "-p", "no:cacheprovider", "--deselect", "runtime/tests/test_native.py"]
+    options = [*SUITE, "-q", "--deselect", "runtime/tests/test_native.py"]
     environment = os.environ | {"BDUO_RUNTIME_RECORDED": str(recorded)}
     subprocess.run([sys.executable, "-m", "pytest", "runtime/tests", *options], cwd=ROOT, env=environment, check=True)
     return recorded
@@ -67,7 +71,7 @@ def recording(recorded: Path) -> Path:
 
 @pytest.mark.parametrize("pi", ["pi4", "pi5"])
 def test_suite(python, recording, pi):
-    options = ["-m", "not slow", "-rs", "-p", "no:cacheprovider"]
+    options = [*SUITE, "-rs"]
     variables = {"BDUO_RUNTIME_RECORDED": str(recording)}
     printed = run(pi, python, "-m", "pytest", "runtime/tests", *options, folder=ROOT, **variables)
     assert "failed" not in printed
