@@ -1,4 +1,4 @@
-"""All of these tests again on an emulated Raspberry Pi 4 and 5 (runtime/emulation), with the wheel users install."""
+"""These tests again on an emulated Raspberry Pi 4 and 5 (runtime/emulation), with the wheel that users install."""
 
 import os
 import re
