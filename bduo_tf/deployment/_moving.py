@@ -14,7 +14,7 @@ from bduo_tf.layers import ChannelAffine, ConstantPad
 if TYPE_CHECKING:
     from bduo_tf.deployment._rewriting import Deployer
 
-__all__ = ["move"]
+__all__ = ["MAX_POOLS", "move"]
 
 # Layers that leave every channel where it is ...
 _BY_CHANNEL = (
@@ -27,7 +27,7 @@ _BY_CHANNEL = (
     keras.layers.UpSampling3D,
 )
 _ZERO_PADDING = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D)
-_MAX_POOL = (
+MAX_POOLS = (
     keras.layers.MaxPool1D,
     keras.layers.MaxPool2D,
     keras.layers.MaxPool3D,
@@ -74,7 +74,7 @@ def move(deployer: "Deployer", layer: keras.layers.Layer, args: tuple[Any, ...],
     if is_exactly(layer, _ZERO_PADDING):
         # 1 stands for a 0/1 activation that is off; a sign is never 0.
         return None if values[0].signs else _pad(deployer, layer, deployer.compare(values[0]))
-    if is_exactly(layer, _MAX_POOL):
+    if is_exactly(layer, MAX_POOLS):
         return _max(deployer, layer, deployer.compare(values[0]))
     if is_exactly(layer, _BY_CHANNEL) and getattr(layer, "interpolation", "nearest") == "nearest":
         bits = deployer.compare(values[0])

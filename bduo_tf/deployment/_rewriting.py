@@ -42,8 +42,6 @@ _TRAINING_ONLY = (
     keras.layers.SpatialDropout3D,
     *_RANDOM,
 )
-_MAX_POOL = (keras.layers.MaxPool1D, keras.layers.MaxPool2D, keras.layers.MaxPool3D)
-_GLOBAL_MAX_POOL = (keras.layers.GlobalMaxPool1D, keras.layers.GlobalMaxPool2D, keras.layers.GlobalMaxPool3D)
 
 
 class Deployer(Inliner):
@@ -255,7 +253,7 @@ class Deployer(Inliner):
         """The output of a layer that can be put off or done before what is pending; None for all others."""
         if isinstance(value, Activation):
             # What keeps the order of numbers may be done to the numbers that the activation is of.
-            if is_exactly(layer, (*_MAX_POOL, *_GLOBAL_MAX_POOL, keras.layers.Flatten)):
+            if is_exactly(layer, (*_moving.MAX_POOLS, keras.layers.Flatten)):
                 source = self._fold_monotone(layer, value.source)
                 return None if source is None else replace(value, source=source)
             return None
@@ -312,7 +310,7 @@ class Deployer(Inliner):
             if value.scale is None:
                 return flat
             return replace(flat, scale=np.tile(scale, (tile, 1)), offset=np.tile(offset, (tile, 1)))
-        if not is_exactly(layer, (*_MAX_POOL, *_GLOBAL_MAX_POOL)) or layer.data_format != "channels_last":
+        if not is_exactly(layer, _moving.MAX_POOLS) or layer.data_format != "channels_last":
             return None
         # A maximum of what grows with the tensor is that of the tensor's maximum.
         negative, tensor = scale[:, 0] < 0, value.tensor
@@ -371,7 +369,7 @@ def _is_binary(quantizer: Any) -> bool:
 
 def _reads_floats(layer: keras.layers.Layer | None) -> bool:
     """Whether a layer, or an output of the model (None), needs numbers, not only how they compare with thresholds."""
-    puts_off = (ThresholdSplit, keras.layers.BatchNormalization, keras.layers.Flatten, *_MAX_POOL, *_GLOBAL_MAX_POOL)
+    puts_off = (ThresholdSplit, keras.layers.BatchNormalization, keras.layers.Flatten, *_moving.MAX_POOLS)
     if layer is None:
         return True
     binary = _is_binary(_graph.activation_of(layer)) or _is_binary(getattr(layer, "input_quantizer", None))

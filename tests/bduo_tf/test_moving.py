@@ -199,10 +199,9 @@ def test_a_binary_activation_that_only_float_layers_read(activation):
     images = images_for(0)
     graph = bduo_tf.to_lce_graph(model)
     np.testing.assert_allclose(outputs_of(graph, images), outputs_of(model, images), atol=1e-6)
-    interpreter = lce.testing.Interpreter if hasattr(lce.testing, "Interpreter") else None
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-    outputs = (interpreter or Interpreter)(lce.convert_keras_model(graph)).predict(images)
+    outputs = Interpreter(lce.convert_keras_model(graph)).predict(images)
     both = [np.reshape(y, (len(images), -1)) for y in outputs]
     expected = [np.reshape(y, (len(images), -1)) for y in model(images)]
     for got, wanted in zip(sorted(both, key=np.size), sorted(expected, key=np.size), strict=True):
