@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from bduo_tf._keras import keras, lq, tf
 from bduo_tf._kinds import is_exactly, is_known
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.quantizers import Step, step_of
 
 Value = TypeVar("Value")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._keras import keras, lq, tf
 from bduo_tf._kinds import is_exactly
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.layers import ThresholdSplit
 from bduo_tf.quantizers import CoupledStep, ScaledQuantizer, Step, step_of
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bduo_tf._keras import lq, serializable, tf
 from bduo_tf._kinds import is_exactly, is_known
+from bduo_tf.backend import lq, serializable, tf
 
 __all__ = [
     "GRADIENTS",

@@ -2,8 +2,8 @@
 
 import sys
 
-import terminal
+import bduo_terminal
 
 # Python's own name for the command while `python -m benchmarks.latency` is looked up, which then imports TensorFlow.
 if sys.argv[0] == "-m":
-    terminal.hide_others(sys.argv[1:])
+    bduo_terminal.hide_others(sys.argv[1:])

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from bduo_terminal import add_verbose
 from benchmarks.tables import markdown
-from terminal import add_verbose
 
 __all__ = [
     "METHODS",
@@ -102,7 +102,7 @@ def _replacing(**quantizers: Any) -> Callable[..., Any]:
     """The binary baseline with other options in the layers that have quantizers."""
 
     def build(*arguments: Any, **options: Any) -> Any:
-        from bduo_tf._keras import keras, lq
+        from bduo_tf.backend import keras, lq
 
         def replaced(layer: Any) -> Any:
             config = layer.get_config()
@@ -123,7 +123,7 @@ def _signs(activation: str) -> Callable[..., Any]:
 
 
 def _dorefa(mode: str) -> Any:
-    from bduo_tf._keras import lq
+    from bduo_tf.backend import lq
 
     return lq.quantizers.DoReFa(k_bit=1, mode=mode)
 
@@ -251,7 +251,7 @@ class _Training:
     """Trainings that have their first stage in common."""
 
     def __init__(self, trial: Trial, data_dir: str | None) -> None:
-        import data
+        from bduo_tf import data
 
         validation = _VALIDATION if trial.split == "validation" else 0.0
         self._trial = trial
@@ -266,9 +266,9 @@ class _Training:
         self, model: Any, epochs: range, rate: float, seed: int, teacher: Any = None, transfer: float = 0.0
     ) -> float:
         """Trains for the epochs of a stage; returns the accuracy in percent."""
-        import data
-        from bduo_tf._keras import keras
-        from train.stages import compile_model
+        from bduo_tf import data
+        from bduo_tf.backend import keras
+        from bduo_tf.training.stages import compile_model
 
         trial, dataset = self._trial, self._dataset
         schedule = keras.optimizers.schedules.CosineDecay(rate, self._steps * len(epochs))
@@ -290,7 +290,7 @@ class _Training:
 
 def _from_step(schedule: Any, start: int) -> Any:
     """A schedule as it is from a step on."""
-    from bduo_tf._keras import keras
+    from bduo_tf.backend import keras
 
     class Later(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step: Any) -> Any:
@@ -303,7 +303,7 @@ def _from_step(schedule: Any, start: int) -> Any:
 
 
 def _optimizer(trial: Trial, schedule: Any) -> Any:
-    from bduo_tf._keras import keras, lq
+    from bduo_tf.backend import keras, lq
 
     if trial.optimizer == "bop":
         # Larq's optimizers are Keras' legacy ones.
@@ -318,7 +318,7 @@ def _optimizer(trial: Trial, schedule: Any) -> Any:
 
 
 def _clipped(model: Any, clip: float) -> Any:
-    from bduo_tf._keras import keras, lq
+    from bduo_tf.backend import keras, lq
 
     def constrained(layer: Any) -> Any:
         config = layer.get_config()
@@ -344,7 +344,7 @@ def _estimate_norms(model: Any, batches: Any) -> None:
     """Gives batch normalization the mean of the batches' statistics, which training follows with momentum 0.9."""
     import tensorflow as tf
 
-    from bduo_tf._keras import keras
+    from bduo_tf.backend import keras
 
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     statistics = [v for layer in norms for v in (layer.moving_mean, layer.moving_variance)]
@@ -370,7 +370,7 @@ def _estimate_norms(model: Any, batches: Any) -> None:
 def train(trials: Sequence[Trial], data_dir: str | None) -> list[Row]:
     """Trains and evaluates trials that differ in their second stages only; a minute or more each."""
     from bduo_tf import decouple
-    from bduo_tf._keras import keras
+    from bduo_tf.backend import keras
 
     start = time.perf_counter()
     first = trials[0].first
@@ -413,7 +413,7 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def _write_rows(file: Path, rows: Iterable[Row]) -> None:
-    from data.files import replacing
+    from bduo_tf.files import replacing
 
     with replacing(file) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, _FIELDS, lineterminator="\n")

@@ -35,9 +35,14 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-import data
-from bduo_tf import decouple, to_lce_graph
-from bduo_tf._keras import keras
+from bduo_terminal import add_verbose
+from bduo_tf import data, decouple, to_lce_graph
+from bduo_tf.backend import keras
+from bduo_tf.conversion.inspection import cost, expected_operators, operators
+from bduo_tf.conversion.metadata import Metadata, add_metadata
+from bduo_tf.conversion.tflite import convert_float32, convert_lce
+from bduo_tf.data.images import INPUT_RANGE
+from bduo_tf.files import replacing
 from benchmarks.accuracy import (
     METHODS,
     RECIPE,
@@ -53,12 +58,6 @@ from benchmarks.accuracy import (
 )
 from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import markdown
-from convert.inspection import cost, expected_operators, operators
-from convert.metadata import Metadata, add_metadata
-from convert.tflite import convert_float32, convert_lce
-from data.files import replacing
-from data.images import INPUT_RANGE
-from terminal import add_verbose
 
 __all__ = ["Cost", "Point", "chosen", "deployed", "draw", "main"]
 

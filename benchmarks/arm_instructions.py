@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bduo_terminal import add_verbose
 from benchmarks.tables import markdown
-from terminal import add_verbose
 
 __all__ = ["Block", "cycles", "main", "parse"]
 

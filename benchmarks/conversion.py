@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from bduo_terminal import add_verbose
 from bduo_tf import decouple, networks
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
+from bduo_tf.conversion.tflite import convert_lce, quiet
+from bduo_tf.conversion.verification import verify
 from bduo_tf.deployment import deploy
 from benchmarks.latency import processor
 from benchmarks.tables import table
-from convert.tflite import convert_lce, quiet
-from convert.verification import verify
-from terminal import add_verbose
 
 __all__ = ["main"]
 

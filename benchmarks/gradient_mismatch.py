@@ -22,13 +22,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-import data
-from bduo_tf import CoupledStep, decouple, mismatch, networks
-from bduo_tf._keras import keras, tf
+from bduo_terminal import add_verbose
+from bduo_tf import CoupledStep, data, decouple, mismatch, networks
+from bduo_tf.backend import keras, tf
+from bduo_tf.files import replacing
 from benchmarks.latency import processor
 from benchmarks.tables import markdown
-from data.files import replacing
-from terminal import add_verbose
 
 __all__ = ["main"]
 

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from convert.inspection import operators
-from terminal import add_verbose
+from bduo_terminal import add_verbose
+from bduo_tf.conversion.inspection import operators
 
 __all__ = ["Latency", "main", "measure", "processor", "runners"]
 

@@ -14,13 +14,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bduo_terminal import add_verbose
 from bduo_tf import decouple, networks, to_lce_graph
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
+from bduo_tf.conversion.inspection import Cost, cost
+from bduo_tf.conversion.tflite import convert_float32, convert_lce
 from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import markdown
-from convert.inspection import Cost, cost
-from convert.tflite import convert_float32, convert_lce
-from terminal import add_verbose
 
 __all__ = ["forms", "main"]
 

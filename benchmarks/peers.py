@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bduo_terminal import add_verbose
 from bduo_tf import decouple, networks, to_lce_graph
-from convert.peers import peer_files
-from convert.tflite import convert_lce
-from terminal import add_verbose
+from bduo_tf.conversion.peers import peer_files
+from bduo_tf.conversion.tflite import convert_lce
 
 __all__ = ["main"]
 

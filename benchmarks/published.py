@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
+from bduo_tf.conversion.tflite import convert_float32
+from bduo_tf.files import replacing
 from benchmarks import latency
 from benchmarks.tables import markdown
 from convert import cli
-from convert.tflite import convert_float32
-from data.files import replacing
 
 __all__ = ["NETWORKS", "build", "convert", "float_peer", "main"]
 

@@ -17,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-import data
-from bduo_tf._keras import keras
+from bduo_terminal import add_verbose
+from bduo_tf import data
+from bduo_tf.backend import keras
+from bduo_tf.conversion.inspection import float_elements, operators
+from bduo_tf.conversion.tflite import convert_lce
+from bduo_tf.conversion.verification import verify
 from bduo_tf.deployment import deploy
 from bduo_tf.quantizers import CoupledStep
+from bduo_tf.training.run_folder import RunFolder
+from bduo_tf.training.stages import be_deterministic, train_stage
 from benchmarks.latency import measure, processor, runners
 from benchmarks.tables import table
-from convert.inspection import float_elements, operators
-from convert.tflite import convert_lce
-from convert.verification import verify
-from terminal import add_verbose
 from train.cli import main as train
 from train.cli import parse
-from train.run_folder import RunFolder
-from train.stages import be_deterministic, train_stage
 
 __all__ = ["main", "stream_doubled"]
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bduo_terminal import add_verbose
 from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import table
-from terminal import add_verbose
 
 __all__ = ["main"]
 

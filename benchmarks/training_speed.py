@@ -18,15 +18,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-import data
-from bduo_tf import decouple, networks
-from bduo_tf._keras import keras, tf
+from bduo_terminal import add_verbose
+from bduo_tf import data, decouple, networks
+from bduo_tf.backend import keras, tf
+from bduo_tf.training.recipe import Recipe
+from bduo_tf.training.settings import Stage
+from bduo_tf.training.stages import be_deterministic, compile_model, optimizer
 from benchmarks.latency import processor
 from benchmarks.tables import markdown
-from terminal import add_verbose
-from train.recipe import Recipe
-from train.settings import Stage
-from train.stages import be_deterministic, compile_model, optimizer
 
 __all__ = ["Entry", "main", "measure", "rows"]
 

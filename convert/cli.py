@@ -1,4 +1,4 @@
-"""The command line of `python -m convert`."""
+"""The command line of conversion: options become a job, and errors become one line each."""
 
 import argparse
 import sys
@@ -7,25 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import data
-from bduo_tf._keras import keras
+from bduo_tf import data
+from bduo_tf.backend import keras
+from bduo_tf.conversion.errors import ConversionError
+from bduo_tf.conversion.inputs import Inputs, first, of_dataset, seeded_inputs
+from bduo_tf.conversion.inspection import cost
+from bduo_tf.conversion.interpreters import interpreters, require_runnable
+from bduo_tf.conversion.loading import import_modules
+from bduo_tf.conversion.metadata import Metadata, add_metadata, read_labels
+from bduo_tf.conversion.peers import float_peer, peer_files
+from bduo_tf.conversion.preparation import as_float32, decoupled, deployed, explained, sized
+from bduo_tf.conversion.report import Report
+from bduo_tf.conversion.scores import output_kinds
+from bduo_tf.conversion.signature import Names, names_of
+from bduo_tf.conversion.source import Source, open_source
+from bduo_tf.conversion.tflite import convert_lce
+from bduo_tf.conversion.verification import Verification, verify
 from bduo_tf.deployment import Deployment
-from convert.errors import ConversionError
-from convert.inputs import Inputs, first, of_dataset, seeded_inputs
-from convert.inspection import cost
-from convert.interpreters import interpreters, require_runnable
-from convert.loading import import_modules
-from convert.metadata import Metadata, add_metadata, read_labels
-from convert.options import check, parse
-from convert.peers import float_peer, peer_files
-from convert.preparation import as_float32, decoupled, deployed, explained, sized
-from convert.report import Report
-from convert.scores import output_kinds
-from convert.signature import Names, names_of
-from convert.source import Source, open_source
-from convert.tflite import convert_lce
-from convert.verification import Verification, verify
-from data.files import replacing
+from bduo_tf.files import replacing
+
+from .options import check, parse
 
 __all__ = ["main"]
 

@@ -1,4 +1,4 @@
-"""The options of `python -m convert`, and what of them is wrong by itself."""
+"""The options of the command, and what of them is wrong by itself."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,24 +6,25 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.errors import ConversionError
-from convert.preparation import image_size
-from convert.scores import KINDS
-from terminal import add_verbose
+from bduo_terminal import add_verbose, program
+from bduo_tf.conversion.errors import ConversionError
+from bduo_tf.conversion.preparation import image_size
+from bduo_tf.conversion.scores import KINDS
 
 __all__ = ["check", "parse"]
 
-_EPILOG = """examples:
-  python -m convert runs/digits                       the model of a finished run, to runs/digits/model.tflite
-  python -m convert runs/digits --float               and the float32 and int8 files of its float peer
-  python -m convert my.keras -o my.tflite             any binary Keras model, verified on seeded inputs
-  python -m convert my.keras --dataset fashion_mnist  the same, verified on a test set
-  python -m convert my.keras --labels labels.txt --range 0 1
+_PROGRAM = program("convert")
+_EPILOG = f"""examples:
+  {_PROGRAM} runs/digits                       the model of a finished run, to runs/digits/model.tflite
+  {_PROGRAM} runs/digits --float               and the float32 and int8 files of its float peer
+  {_PROGRAM} my.keras -o my.tflite             any binary Keras model, verified on seeded inputs
+  {_PROGRAM} my.keras --dataset fashion_mnist  the same, verified on a test set
+  {_PROGRAM} my.keras --labels labels.txt --range 0 1
                                                       the same, with class names and the input's range in the file
-  python -m convert my.keras --import my_layers       a model with layers of one's own, which my_layers.py registers
-  python -m convert my_nets:small                     the model that the function small() of my_nets.py returns
-  python -m convert my.keras --image-size 224         a model that leaves the size of its images open
-  python -m convert coupled.keras --decouple          a coupled model, decoupled but not fine-tuned
+  {_PROGRAM} my.keras --import my_layers       a model with layers of one's own, which my_layers.py registers
+  {_PROGRAM} my_nets:small                     the model that the function small() of my_nets.py returns
+  {_PROGRAM} my.keras --image-size 224         a model that leaves the size of its images open
+  {_PROGRAM} coupled.keras --decouple          a coupled model, decoupled but not fine-tuned
 
 exit status: 0 the file was written and verified; 1 it failed the verification and was not written; 2 wrong input."""
 
@@ -52,7 +53,7 @@ def check(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m convert",
+        prog=_PROGRAM,
         description="Writes a Larq Compute Engine .tflite file of a binary network, and verifies that the file "
         "computes what the model computes.",
         epilog=_EPILOG,
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source",
         type=Path,
-        help="run folder of `python -m train`, or a .keras file; also .h5, a SavedModel folder, or "
+        help=f"run folder of `{program('train')}`, or a .keras file; also .h5, a SavedModel folder, or "
         "package.module:function that returns a model",
     )
     parser.add_argument(
@@ -137,7 +138,7 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_verification_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dataset", help="verify on the test images of this data set (default: that of the run)")
-    group.add_argument("--data-dir", type=Path, help="where the data set is, as for `python -m train`")
+    group.add_argument("--data-dir", type=Path, help=f"where the data set is, as for `{program('train')}`")
     group.add_argument(
         "--samples", type=int, help="verify on that many images (default: the whole test set, or 256 seeded inputs)"
     )

@@ -9,8 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
+from bduo_tf.conversion.inspection import operators
 from convert.cli import main as convert
-from convert.inspection import operators
 from train.cli import main as train
 
 pytestmark = pytest.mark.slow

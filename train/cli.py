@@ -1,4 +1,4 @@
-"""The command line of `python -m train`: options to settings, and errors to one line each."""
+"""The command line of training: options become settings, and errors become one line each."""
 
 import argparse
 import dataclasses
@@ -8,20 +8,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import data
-from terminal import add_verbose
-from train.callbacks import DivergenceError
-from train.distribution import STRATEGIES, Distribution, distribution
-from train.errors import OptionError, failure
-from train.recipe import OPTIMIZERS, Recipe
-from train.recipes import RECIPES, find
-from train.report import draw_curves, table
-from train.run_folder import RunFolder
-from train.settings import NETWORKS, SCHEMES, Settings
-from train.stages import be_deterministic, disk_estimate, run_stages
+from bduo_terminal import add_verbose, program
+from bduo_tf import data
+from bduo_tf.training.callbacks import DivergenceError
+from bduo_tf.training.distribution import STRATEGIES, Distribution, distribution
+from bduo_tf.training.errors import OptionError, failure
+from bduo_tf.training.recipe import OPTIMIZERS, Recipe
+from bduo_tf.training.report import draw_curves, table
+from bduo_tf.training.run_folder import RunFolder
+from bduo_tf.training.settings import NETWORKS, SCHEMES, Settings
+from bduo_tf.training.stages import be_deterministic, disk_estimate, run_stages
+
+from .recipes import RECIPES, find
 
 __all__ = ["main", "parse"]
 
+_PROGRAM = program("train")
 _OPTION_OF_ARGUMENT = {"name": "--dataset"}
 _COUNT = 10**6  # of epochs, or of images a step; what is far beyond overflows somewhere in TensorFlow
 _PIXELS = 2**16  # a side of JPEG's largest image
@@ -45,14 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(e.code or 0)
     except data.DataError as e:
         option = _OPTION_OF_ARGUMENT.get(e.argument, "--" + e.argument.replace("_", "-"))
-        print(f"python -m train: error: {option}: {e}", file=sys.stderr)
+        print(f"{_PROGRAM}: error: {option}: {e}", file=sys.stderr)
         return 2
     except OptionError as e:
-        print(f"python -m train: error: {e}", file=sys.stderr)
+        print(f"{_PROGRAM}: error: {e}", file=sys.stderr)
         return 2
     except DivergenceError as e:
         print(
-            f"python -m train: error: {e}. Training stopped; the last good epoch is kept in {run.path / 'backup'}. "
+            f"{_PROGRAM}: error: {e}. Training stopped; the last good epoch is kept in {run.path / 'backup'}. "
             "Try a lower --learning-rate (in the second stage --fine-tune-learning-rate) and another --run.",
             file=sys.stderr,
         )
@@ -61,13 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (reason := failure(e)) is None:
             raise
         print(
-            f"python -m train: error: {reason}. Once that is cured the same command (of all workers) continues from "
+            f"{_PROGRAM}: error: {reason}. Once that is cured the same command (of all workers) continues from "
             "the last whole epoch.",
             file=sys.stderr,
         )
         return 1
     except KeyboardInterrupt:
-        print("\npython -m train: interrupted. The same command continues from the last whole epoch.", file=sys.stderr)
+        print(f"\n{_PROGRAM}: interrupted. The same command continues from the last whole epoch.", file=sys.stderr)
         return 130
 
 
@@ -90,7 +92,7 @@ def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
     if settings.recipe.float_weights and settings.scheme != "float":
         print(f"The final model is {model}. It has float kernels, which cannot be deployed with binary activations.")
     else:
-        print(f"The model to deploy is {model}. To convert it:\n  python -m convert {run.path}")
+        print(f"The model to deploy is {model}. To convert it:\n  {program('convert')} {run.path}")
     return 0
 
 
@@ -166,7 +168,7 @@ _size.__name__ = "size such as 32 or 32x48"
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m train",
+        _PROGRAM,
         description="Train a binary network by BinaryDuo: with activations coupled in pairs, then decoupled, then "
         "fine-tuned. The same command continues a run that was stopped.",
         epilog=_epilog(),
@@ -234,4 +236,4 @@ def _epilog() -> str:
             f"{recipe.batch_size}, {recipe.optimizer} {recipe.learning_rate:g} / {recipe.fine_tune_learning_rate:g} "
             f"{decay}, {'x'.join(map(str, recipe.image_size))}, width {recipe.width:g}"
         )
-    return "\n".join([*lines, "", "example:", "  python -m train vgg7 --dataset digits --run runs/digits"])
+    return "\n".join([*lines, "", "example:", f"  {_PROGRAM} vgg7 --dataset digits --run runs/digits"])

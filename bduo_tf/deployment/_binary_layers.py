@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._keras import keras, lq
 from bduo_tf._kinds import is_exactly
+from bduo_tf.backend import keras, lq
 from bduo_tf.deployment._values import Bits, Value
 from bduo_tf.layers import ChannelGather
 

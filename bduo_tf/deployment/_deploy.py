@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
 from bduo_tf.deployment._deployment import Deployment
 from bduo_tf.deployment._inlining import Inliner
 from bduo_tf.deployment._rewriting import Deployer

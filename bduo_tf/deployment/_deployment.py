@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bduo_tf._keras import keras, tf
+from bduo_tf.backend import keras, tf
 
 __all__ = ["Deployment", "FloatLayer", "Reader"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bduo_tf import _graph
-from bduo_tf._keras import keras, tf
+from bduo_tf.backend import keras, tf
 
 __all__ = ["Inliner", "in_float32"]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bduo_tf._keras import keras, tf
 from bduo_tf._kinds import is_exactly
+from bduo_tf.backend import keras, tf
 from bduo_tf.deployment._values import Binary, Bits
 from bduo_tf.layers import ChannelAffine, ConstantPad
 

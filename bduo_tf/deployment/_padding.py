@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bduo_tf._keras import keras, tf
 from bduo_tf._kinds import is_exactly
+from bduo_tf.backend import keras, tf
 
 __all__ = ["margins_read", "zero_margins"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._keras import keras, lq, tf
 from bduo_tf._kinds import is_exactly
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.deployment import _moving, _padding
 from bduo_tf.deployment._binary_layers import (
     PRODUCTS,

@@ -6,7 +6,7 @@ from typing import Any
 
 from bduo_tf._graph import is_graph
 from bduo_tf._graph import nodes as graph_nodes
-from bduo_tf._keras import keras, tf
+from bduo_tf.backend import keras, tf
 
 __all__ = ["Call", "Calls", "latent", "reads", "run"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bduo_tf._keras import keras, tf
+from bduo_tf.backend import keras, tf
 from bduo_tf.mismatch._calls import Calls, latent, run
 from bduo_tf.mismatch._channels import ChannelRoute, find_route
 

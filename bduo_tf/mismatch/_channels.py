@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.mismatch._calls import Call, Calls, latent, reads
 from bduo_tf.quantizers import step_of
 

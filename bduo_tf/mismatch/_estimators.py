@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bduo_tf._keras import keras, tf
+from bduo_tf.backend import keras, tf
 from bduo_tf.mismatch._changes import Batch, LossChanges, compiled, require_finite
 from bduo_tf.mismatch._cosine import Similarity, of_coordinates, of_directions
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
 from bduo_tf.networks._widths import duo_widths, paper_widths
 from bduo_tf.networks.alexnet import alexnet
 from bduo_tf.networks.resnet18 import resnet18

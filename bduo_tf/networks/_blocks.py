@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from bduo_tf._keras import keras, lq
+from bduo_tf.backend import keras, lq
 from bduo_tf.quantizers import CoupledStep, ScaledSign
 
 Form = Literal["coupled", "baseline", "float"]

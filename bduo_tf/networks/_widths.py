@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bduo_tf import _graph
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
 from bduo_tf.networks._blocks import Form
 from bduo_tf.quantizers import step_of
 

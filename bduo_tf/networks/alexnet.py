@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
 from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem
 from bduo_tf.networks._widths import choose_widths
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
 from bduo_tf.layers import ChannelPad
 from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem
 from bduo_tf.networks._widths import choose_widths

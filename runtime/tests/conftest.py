@@ -90,7 +90,7 @@ def trained_fit(recorded: Path) -> Callable[[np.ndarray, tuple[int, int], bool],
         def make(path: Path) -> None:
             import tensorflow as tf
 
-            from data.images import fit_size
+            from bduo_tf.data.images import fit_size
 
             shape = image.shape if known else (None, None, image.shape[2])
             fit = tf.function(lambda x: fit_size(x, size), input_signature=[tf.TensorSpec(shape, tf.uint8)])

@@ -13,7 +13,7 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 from bduo_tf import CoupledStep, ScaledSign
-from bduo_tf._keras import keras, lq
+from bduo_tf.backend import keras, lq
 
 IMAGE = (8, 8, 3)
 

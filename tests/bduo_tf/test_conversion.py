@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign
-from bduo_tf._keras import keras, lq
-from convert.inspection import operators
+from bduo_tf.backend import keras, lq
+from bduo_tf.conversion.inspection import operators
 from tests.bduo_tf.graphs import (
     GENERATE,
     Activation,

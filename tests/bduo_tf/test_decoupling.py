@@ -5,7 +5,7 @@ import pytest
 
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign, ThresholdSplit
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf.backend import keras, lq, tf
 from tests.bduo_tf.graphs import (
     IMAGE,
     Activation,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bduo_tf
-from bduo_tf._keras import keras
+from bduo_tf.backend import keras
 from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
     GENERATE,

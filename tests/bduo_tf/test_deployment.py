@@ -7,7 +7,7 @@ import pytest
 
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign, ThresholdSplit
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.deployment import deploy, flipped_activations
 from bduo_tf.layers import ThresholdCompare
 from tests.bduo_tf.graphs import Activation, Conv, Plain, Program, Residual, images_for, outputs_of

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bduo_tf
-from bduo_tf._keras import keras, lq
+from bduo_tf.backend import keras, lq
 from bduo_tf.deployment import deploy
 from bduo_tf.layers import ThresholdCompare
 from bduo_tf.quantizers import step_of

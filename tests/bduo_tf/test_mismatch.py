@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm as gaussian
 
 from bduo_tf import CoupledStep, ScaledSign, mismatch
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.mismatch import _changes
 from bduo_tf.mismatch._cosine import of_coordinates, of_directions
 from tests.bduo_tf.graphs import Conv, Nested, Program, Residual, Shared, images_for, randomize

@@ -5,9 +5,9 @@ import pytest
 
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf.backend import keras, lq, tf
+from bduo_tf.conversion.inspection import operators
 from bduo_tf.deployment import deploy
-from convert.inspection import operators
 from tests.bduo_tf.graphs import images_for, norm, outputs_of, randomize
 
 lce = pytest.importorskip("larq_compute_engine")

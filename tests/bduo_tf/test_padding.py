@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import bduo_tf
-from bduo_tf._keras import keras, tf
+from bduo_tf.backend import keras, tf
+from bduo_tf.conversion.inspection import operators
 from bduo_tf.deployment._padding import margins_read
-from convert.inspection import operators
 from tests.bduo_tf.graphs import images_for, outputs_of
 
 lce = pytest.importorskip("larq_compute_engine")

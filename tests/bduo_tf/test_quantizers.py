@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bduo_tf import CoupledStep, ScaledSign, decouple
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.quantizers import GRADIENTS, Step, coupled_step, scaled_sign, step_of
 from tests.bduo_tf.graphs import Conv, Program
 

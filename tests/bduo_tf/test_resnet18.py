@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bduo_tf
-from bduo_tf._keras import keras, lq
+from bduo_tf.backend import keras, lq
 from bduo_tf.deployment import deploy
 from bduo_tf.networks import resnet18
 from tests.bduo_tf.graphs import assert_same_function, images_for, outputs_of, randomize

@@ -5,7 +5,7 @@ import pytest
 
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign
-from bduo_tf._keras import keras, lq, tf
+from bduo_tf.backend import keras, lq, tf
 from bduo_tf.networks import vgg7
 from tests.bduo_tf.graphs import assert_same_function, images_for, outputs_of, randomize
 

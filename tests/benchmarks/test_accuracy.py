@@ -123,7 +123,7 @@ def test_what_a_first_stage_depends_on():
 
 
 def test_a_schedule_from_a_step_on():
-    from bduo_tf._keras import keras
+    from bduo_tf.backend import keras
 
     cosine = keras.optimizers.schedules.CosineDecay(0.1, 100)
     later = accuracy._from_step(cosine, 60)
@@ -149,7 +149,7 @@ def test_softened_labels():
 def test_estimated_norms_are_the_means_of_the_batches():
     import tensorflow as tf
 
-    from bduo_tf._keras import keras
+    from bduo_tf.backend import keras
 
     values = np.random.default_rng(0).normal(3, 2, (40, 6)).astype("float32")
     norms = [keras.layers.BatchNormalization(), keras.layers.BatchNormalization(momentum=0.9)]

@@ -7,11 +7,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bduo_tf.conversion.inspection import operators
 from benchmarks import accuracy, accuracy_cost
 from benchmarks.accuracy import METHODS, Row, Trial
 from benchmarks.accuracy_cost import Cost, Point, chosen, deployed, draw
 from benchmarks.latency import Latency
-from convert.inspection import operators
 
 TINY = Trial("baseline", 0, "test", 0.01, 0.0, width=0.125, size=16, dataset="digits")
 RECIPE = {name: getattr(TINY, name) for name in accuracy.RECIPE if name != "width"}

@@ -1,7 +1,7 @@
 """The files of a network and its peers: the operators that make them what they are called."""
 
+from bduo_tf.conversion.inspection import operators
 from benchmarks import peers
-from convert.inspection import operators
 
 
 def test_files_of_vgg7(tmp_path, capsys):

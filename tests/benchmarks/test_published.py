@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bduo_tf._keras import keras, lq
+from bduo_tf.backend import keras, lq
 from benchmarks import published
 
 

@@ -8,7 +8,7 @@ import pytest
 import bduo_tf
 from benchmarks import latency, summary
 from convert.cli import main as convert
-from tests.convert.models import decoupled
+from tests.bduo_tf.conversion.models import decoupled
 
 
 @pytest.fixture(scope="module")

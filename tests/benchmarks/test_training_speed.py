@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from bduo_tf._keras import tf
+from bduo_tf.backend import tf
 from benchmarks import training_speed
 from benchmarks.training_speed import Entry, measure, rows
 

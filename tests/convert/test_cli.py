@@ -10,13 +10,13 @@ import pytest
 
 import bduo_runtime
 import bduo_tf
-from bduo_tf._keras import keras, lq
+from bduo_tf.backend import keras, lq
+from bduo_tf.conversion.inputs import Sampler, seeded
+from bduo_tf.conversion.inspection import operators
+from bduo_tf.conversion.tflite import convert_lce
 from convert import cli
 from convert.cli import main
-from convert.inputs import Sampler, seeded
-from convert.inspection import operators
-from convert.tflite import convert_lce
-from tests.convert.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
+from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +300,7 @@ def test_an_interrupted_conversion_says_so(keras_file, tmp_path, monkeypatch, ca
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("function", ["convert.preparation.deploy", "convert.cli.verify"])
+@pytest.mark.parametrize("function", ["bduo_tf.conversion.preparation.deploy", "convert.cli.verify"])
 def test_what_nobody_thought_of_is_one_line(function, keras_file, tmp_path, monkeypatch, capsys):
     def fail(*_, **__):
         raise KeyError("pool2")

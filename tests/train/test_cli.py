@@ -9,11 +9,12 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from tests.train.runs import arguments
-from train import cli, stages
+from bduo_tf.training import stages
+from bduo_tf.training.settings import NETWORKS, Settings
+from tests.bduo_tf.training.runs import arguments
+from train import cli
 from train.cli import main
 from train.recipes import RECIPES, find
-from train.settings import NETWORKS, Settings
 
 
 @pytest.mark.parametrize(

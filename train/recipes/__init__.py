@@ -1,7 +1,8 @@
 """The recipes, one file each, and the table that finds one."""
 
-from train.recipe import Recipe
-from train.recipes import (
+from bduo_tf.training.recipe import Recipe
+
+from . import (
     alexnet,
     alexnet_imagenet,
     resnet18,

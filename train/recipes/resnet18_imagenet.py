@@ -11,7 +11,7 @@ docs/distributed.md has the command for several GPUs.
 Not run by us: no accuracy or time is claimed.
 """
 
-from train.recipe import Recipe
+from bduo_tf.training.recipe import Recipe
 
 RECIPE = Recipe(
     image_size=(224, 224),

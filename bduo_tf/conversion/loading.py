@@ -1,0 +1,192 @@
+"""Keras models from files, as safely as from Keras' own format: nothing in a file is run unless that was asked for."""
+
+import importlib
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+
+from bduo_tf.backend import keras
+from bduo_tf.conversion.errors import ConversionError, first_line
+
+__all__ = ["call_function", "import_modules", "is_saved_model", "load_model"]
+
+_HOW_TO_SAVE = "Save the model by model.save('NAME.keras')"
+_METADATA = "keras_metadata.pb"
+
+# In what words Keras says that a class or function is not known.
+_MISSING = (
+    r"Could not locate \w+ '([^']+)'",
+    r"Cannot deserialize object of type `([^`]+)`",
+    r"Unknown activation function '\{.*'config': '([^']+)'",
+    r"Unknown [\w ]+?:? '([^'{]+)'",
+)
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports the modules that register a model's own layers, from the current folder too.
+
+    Raises:
+        ConversionError: one cannot be imported; the message names it.
+    """
+    for name in names:
+        _import(name, f"--import {name}")
+
+
+def call_function(source: str) -> keras.Model | None:
+    """The model that a function returns, given as package.module:function; None if `source` is not of that form.
+
+    Raises:
+        ConversionError: there is no such function, it fails, or what it returns is no model.
+    """
+    name, colon, function = source.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*name.split("."), function]):
+        return None
+    module = _import(name, source)
+    try:
+        model = getattr(module, function)()
+    except Exception as error:
+        raise ConversionError(f"{source} fails: {type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(model, keras.Model):
+        raise ConversionError(f"{source} returns no Keras model, but {type(model).__name__}.")
+    return model
+
+
+def _import(name: str, given: str) -> ModuleType:
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise ConversionError(
+            f"{given}: the module cannot be imported: {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Whether a folder is a SavedModel, TensorFlow's own format."""
+    return (folder / "saved_model.pb").is_file()
+
+
+def load_model(path: Path, *, unsafe: bool = False) -> keras.Model:
+    """The model in a .keras file, an HDF5 file (.h5) or a SavedModel folder, whatever its name says.
+
+    Args:
+        path: the file or folder.
+        unsafe: whether Python code that the file holds (Lambda layers) may be run.
+
+    Raises:
+        ConversionError: it is none, it holds code, or it needs something that is not known.
+    """
+    if path.is_dir():
+        configurations = _saved_model_configurations(path)
+    elif zipfile.is_zipfile(path):
+        # The only format that Keras itself guards, and only under this name.
+        if path.suffix != ".keras":
+            raise ConversionError(f"{path} is not a .keras file by its name. Rename it to {path.stem}.keras.")
+        configurations = iter(())
+    elif h5py.is_hdf5(path):
+        configurations = _hdf5_configurations(path)
+    elif path.suffix in (".keras", ".h5", ".hdf5"):
+        raise ConversionError(f"{path} cannot be loaded as a Keras model: it is damaged, or of another format.")
+    else:
+        raise ConversionError(f"{path} is not a .keras file, an HDF5 file or a SavedModel. {_HOW_TO_SAVE}.")
+    if not unsafe and any(map(_holds_code, configurations)):
+        raise ConversionError(
+            f"{path} holds Python code (a Lambda layer), which would be run. Pass --unsafe if you trust who made it."
+        )
+    try:
+        with keras.utils.custom_object_scope(_by_bare_name()):
+            model = keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+    except Exception as error:
+        raise ConversionError(_why_not_loaded(path, error)) from error
+    if not isinstance(model, keras.Model):
+        raise ConversionError(f"{path} holds no Keras model. {_HOW_TO_SAVE}.")
+    return model
+
+
+def _by_bare_name() -> dict[str, Any]:
+    """All registered objects by their names without the package: HDF5 files name quantizers and the like so."""
+    return {name.split(">")[-1]: known for name, known in keras.utils.get_custom_objects().items()}
+
+
+def _hdf5_configurations(path: Path) -> Iterator[Any]:
+    try:
+        with h5py.File(path, "r") as file:
+            configuration = file.attrs.get("model_config")
+    except (OSError, RuntimeError) as error:
+        raise ConversionError(f"{path} cannot be loaded as a Keras model: {first_line(error)}") from error
+    if configuration is None:
+        raise ConversionError(f"{path} holds weights, but no model. {_HOW_TO_SAVE}.")
+    yield _parsed(path, configuration)
+
+
+def _saved_model_configurations(folder: Path) -> Iterator[Any]:
+    from tf_keras.protobuf import saved_metadata_pb2
+
+    metadata = saved_metadata_pb2.SavedMetadata()
+    try:
+        metadata.ParseFromString((folder / _METADATA).read_bytes())
+    except FileNotFoundError:
+        raise ConversionError(
+            f"{folder} is a SavedModel without its Keras model ({_METADATA}). {_HOW_TO_SAVE}."
+        ) from None
+    except Exception as error:
+        raise ConversionError(f"{folder} cannot be loaded as a Keras model: {_METADATA} is damaged.") from error
+    for node in metadata.nodes:
+        yield _parsed(folder, node.metadata)
+
+
+def _parsed(path: Path, configuration: str | bytes) -> Any:
+    try:
+        return json.loads(configuration)
+    except ValueError as error:
+        raise ConversionError(f"{path} cannot be loaded as a Keras model: its configuration is damaged.") from error
+
+
+def _holds_code(configuration: Any) -> bool:
+    """Whether a configuration, nested as JSON is, holds a Lambda layer or a function by its code."""
+    if isinstance(configuration, list):
+        return any(map(_holds_code, configuration))
+    if not isinstance(configuration, dict):
+        return False
+    names = {str(configuration.get(key)).split(">")[-1] for key in ("class_name", "registered_name")}
+    return (
+        not names.isdisjoint(("Lambda", "__lambda__"))
+        or any(str(configuration.get(key)) == "lambda" for key in ("function_type", "output_shape_type", "mask_type"))
+        or any(map(_holds_code, configuration.values()))
+    )
+
+
+def _why_not_loaded(path: Path, error: Exception) -> str:
+    if missing := next((found for pattern in _MISSING if (found := re.search(pattern, str(error)))), None):
+        if missing[1] == "function":  # what Keras writes for it has no place for the name
+            return f"{path} has a function of its own, which HDF5 files cannot hold. {_HOW_TO_SAVE}."
+        return (
+            f"{path} needs {missing[1]!r}, which is not known: --import the module that registers it "
+            "(keras.utils.register_keras_serializable)."
+        )
+    if "lambda" in str(error).lower() and "safe_mode" in str(error):
+        return f"{path} holds Python code (a Lambda layer), which would be run. Pass --unsafe if you trust who made it."
+    if (version := _keras_version(path)).startswith("3"):
+        return (
+            f"{path} was saved by Keras {version}, and Larq builds on Keras 2: build and save the model with "
+            "TF_USE_LEGACY_KERAS=1 set."
+        )
+    return f"{path} cannot be loaded as a Keras model: {first_line(error)}"
+
+
+def _keras_version(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
+        return ""

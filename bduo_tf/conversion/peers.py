@@ -1,0 +1,37 @@
+"""What a user would deploy instead: the same network with ReLU and float kernels in the baseline's widths."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from bduo_tf import networks
+from bduo_tf.backend import keras
+from bduo_tf.conversion.errors import ConversionError
+from bduo_tf.conversion.source import Source
+from bduo_tf.conversion.tflite import convert_float32, convert_int8
+
+__all__ = ["float_peer", "peer_files"]
+
+# Of a network's arguments, those that a float network has as well.
+_SHARED = ("input_shape", "classes", "width")
+
+
+def float_peer(source: Source) -> keras.Model:
+    """The float form of the run's network, untrained: for file size and latency, not for accuracy.
+
+    Raises:
+        ConversionError: the source is a file alone, which does not say what network it is.
+    """
+    if not source.config:
+        raise ConversionError(
+            "--float needs a run folder: a .keras file alone does not say which network to compare with."
+        )
+    arguments: dict[str, Any] = {k: v for k, v in source.config["network_arguments"].items() if k in _SHARED}
+    arguments["input_shape"] = tuple(arguments["input_shape"])
+    return networks.NETWORKS[source.config["network"]](form="float", **arguments)
+
+
+def peer_files(model: keras.Model, images: Iterable[np.ndarray]) -> dict[str, bytes]:
+    """The float32 and the int8 file of a float peer, the latter calibrated on `images`."""
+    return {"float32": convert_float32(model), "int8": convert_int8(model, images)}

@@ -1,0 +1,114 @@
+"""The result of a conversion, for a person and as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bduo_tf.conversion.inspection import Cost
+from bduo_tf.conversion.verification import Verification
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `python -m convert` prints, and writes beside the file.
+
+    Attributes:
+        source: what was converted.
+        output: the file, or what it would have been.
+        size: of the file in bytes.
+        cost: of the binary model.
+        decoupled: whether the model was decoupled on the way.
+        floats: why layers with binary kernels stayed float, by name.
+        inputs: the names of the model's inputs.
+        outputs: what each output is, by name.
+        verified_on: in words.
+        verifications: of the file, by the name of the interpreter.
+        peers: size in bytes of each peer's file, by name.
+    """
+
+    source: str
+    output: str
+    size: int
+    cost: Cost
+    decoupled: bool
+    floats: Mapping[str, str]
+    inputs: tuple[str, ...]
+    outputs: Mapping[str, str | None]
+    verified_on: str
+    verifications: Mapping[str, Verification]
+    peers: Mapping[str, int]
+
+    @property
+    def verified(self) -> bool:
+        return not any(v.problems for v in self.verifications.values())
+
+    def as_json(self) -> str:
+        content = {
+            "source": self.source,
+            "output": self.output if self.verified else None,
+            "bytes": self.size,
+            **self.cost.as_json(),
+            "decoupled": self.decoupled,
+            "float_layers": dict(self.floats),
+            "inputs": list(self.inputs),
+            "outputs": dict(self.outputs),
+            "verified_on": self.verified_on,
+            "verification": {name: v.as_json() for name, v in self.verifications.items()},
+            "peers": {name: {"bytes": size, "trained": False} for name, size in self.peers.items()},
+        }
+        return json.dumps(content, indent=2) + "\n"
+
+    def as_text(self) -> str:
+        macs = ", ".join(f"{n:,} of {bits} bit" for bits, n in sorted(self.cost.macs.items()))
+        counted = next(iter(self.verifications.values())).operators
+        lines = [
+            f"{self.output}: {self.size:,} bytes",
+            f"  weights      {self.cost.weights:,}",
+            f"  MACs         {macs or 'none'}",
+            "  operators    " + ", ".join(f"{n} {name}" for name, n in sorted(counted.items())),
+        ]
+        if self.decoupled:
+            lines.append(
+                "  decoupled    here, and not fine-tuned: training what bduo_tf.decouple returns makes it better"
+            )
+        lines += [f"  float, though its kernels are binary: {name}, {why}" for name, why in self.floats.items()]
+        for name, size in self.peers.items():
+            times = f"{size / self.size:.1f} times this file"
+            lines.append(f"  {name:<12} {size:,} bytes, {times} (untrained, for size and speed)")
+        for name, verification in self.verifications.items():
+            lines.append(f"  {name} against Keras, on {self.verified_on}")
+            lines += [f"    {line}" for line in _comparison(verification)]
+        if "bduo_runtime" not in self.verifications:
+            lines.append("  bduo_runtime is not installed (pip install ./runtime): not verified with it")
+        return "\n".join(lines)
+
+
+def _difference(verb: str, found: Mapping[str, float]) -> str:
+    sizes = f"{found['median']:.2g} (median image), {found['largest']:.2g} (largest)"
+    return f"{verb} by {sizes}, their size being {found['scale']:.2g}"
+
+
+def _comparison(v: Verification) -> list[str]:
+    classes = v.agreement == "arg max"
+    lines = [
+        f"arg max    agrees on {v.agreeing} of {v.images}"
+        if classes
+        else f"outputs    agree on {v.agreeing} of {v.images}"
+    ]
+    for name, found in v.outputs.items():
+        lines.append(f"{name:<10} agrees on {found['agreeing']}, " + _difference("differs", found))
+    if not v.outputs:
+        found = {"median": v.median_difference, "largest": v.largest_difference, "scale": v.logit_scale}
+        lines.append(f"{'logits' if classes else 'values':<10} " + _difference("differ", found))
+    if v.accuracy is not None and v.keras_accuracy is not None:
+        lines.append(f"accuracy   {v.accuracy:.2%} (Keras: {v.keras_accuracy:.2%})")
+    if v.flips:
+        counts = ", ".join(f"{name} {flipped}/{total}" for name, (flipped, total) in v.flips.items())
+        lines.append(f"flipped activations, {v.traced} images ({v.clean} without any): {counts}")
+    for index, flips in v.disagreements.items():
+        counts = ", ".join(f"{name} {flipped}" for name, (flipped, _) in flips.items() if flipped)
+        what = "another arg max" if classes else "other outputs"
+        lines.append(f"image {index}: {what}; activations that flipped: {counts or 'none'}")
+    return lines + [f"FAILED: {problem}" for problem in v.problems]

@@ -1,0 +1,24 @@
+"""Image-classification data sets, ready for training, evaluation and calibration. Knows nothing of networks."""
+
+from bduo_tf.data.errors import DataError
+from bduo_tf.data.fitting import Fit
+from bduo_tf.data.images import AUGMENTATIONS, SCALING, scale
+from bduo_tf.data.loading import Dataset, describe, load
+from bduo_tf.data.pipeline import steps_per_epoch, test_batches, test_steps, train_batches
+from bduo_tf.data.sharing import Share
+
+__all__ = [
+    "AUGMENTATIONS",
+    "SCALING",
+    "DataError",
+    "Dataset",
+    "Fit",
+    "Share",
+    "describe",
+    "load",
+    "scale",
+    "steps_per_epoch",
+    "test_batches",
+    "test_steps",
+    "train_batches",
+]

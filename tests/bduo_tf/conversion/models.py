@@ -1,0 +1,71 @@
+"""Small binary models for the tests of convert."""
+
+from typing import Any
+
+import numpy as np
+
+import bduo_tf
+from bduo_tf.backend import keras, lq, tf
+
+
+def randomize(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Gives batch norms statistics as after training, negative gammas among them."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            channels = layer.gamma.shape[0]
+            layer.set_weights(
+                [
+                    rng.normal(0.4, 0.4, channels),
+                    rng.normal(0.3, 0.2, channels),
+                    rng.normal(0, 0.3, channels),
+                    rng.uniform(0.3, 1.5, channels),
+                ]
+            )
+    return model
+
+
+def small_vgg7(form: str = "coupled", seed: int = 0, **kwargs: object) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return randomize(bduo_tf.networks.vgg7((16, 16, 1), 10, form, width=0.25, **kwargs), seed)
+
+
+def decoupled(seed: int = 0) -> keras.Model:
+    return bduo_tf.decouple(small_vgg7(seed=seed))
+
+
+def binary(x: Any, channels: int = 8, name: str | None = None) -> Any:
+    """A float convolution and a binary one, of images."""
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, padding="same")(x))
+    conv = lq.layers.QuantConv2D(
+        channels,
+        3,
+        padding="same",
+        use_bias=False,
+        input_quantizer=bduo_tf.CoupledStep(1),
+        kernel_quantizer=bduo_tf.ScaledSign(),
+        name=name,
+    )
+    return conv(x)
+
+
+def several() -> keras.Model:
+    """Two images of one shape, indices and a truth value in; scores and a map out. TensorFlow would reorder both."""
+    keras.utils.set_random_seed(0)
+    zeta, a = keras.Input((8, 8, 3), name="zeta"), keras.Input((8, 8, 3), name="a")
+    ids, flag = keras.Input((5,), dtype="int32", name="ids"), keras.Input((2,), dtype="bool", name="flag")
+    features = binary(keras.layers.Subtract()([zeta, a]), name="map")
+    words = keras.layers.Flatten()(keras.layers.Embedding(7, 3)(ids))
+    rest = tf.cast(flag, "float32")
+    flat = keras.layers.Concatenate()([keras.layers.Flatten()(features), words, rest])
+    scores = keras.layers.Dense(4, activation="softmax", name="b")(flat)
+    return randomize(keras.Model([zeta, a, ids, flag], [features, scores]))
+
+
+def random_inputs(model: keras.Model, count: int, seed: int = 0) -> list[np.ndarray]:
+    """Some inputs of a model, in its order."""
+    rng = np.random.default_rng(seed)
+    kinds = {"f": lambda size: rng.normal(size=size), "i": lambda size: rng.integers(0, 7, size)}
+    kinds["b"] = lambda size: rng.integers(0, 2, size)
+    dtypes = [np.dtype(t.dtype.as_numpy_dtype) for t in model.inputs]
+    return [kinds[d.kind]((count, *t.shape[1:])).astype(d) for t, d in zip(model.inputs, dtypes, strict=True)]
