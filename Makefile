@@ -21,7 +21,7 @@ $(VENV)/ready: requirements.txt constraints.txt
 	touch $@
 
 # The runtime is C++: installed again whenever its sources change.
-$(VENV)/runtime: $(VENV)/ready $(shell find runtime/src runtime/bduo_runtime -name '*.cc' -o -name '*.h' -o -name '*.py') runtime/CMakeLists.txt runtime/pyproject.toml
+$(VENV)/runtime: $(VENV)/ready $(shell find runtime/src runtime/bduo_runtime -name '*.cc' -o -name '*.h' -o -name '*.inc' -o -name '*.py') runtime/CMakeLists.txt runtime/cmake/kernels.cmake runtime/pyproject.toml
 	@command -v $${CXX:-c++} > /dev/null || { echo "A C++ compiler is needed (Debian: apt-get install g++; or CXX=...)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./runtime
 	touch $@

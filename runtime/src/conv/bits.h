@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "conv/shape.h"
 #include "conv/thread_pool.h"
+#include "status.h"
 
 namespace bduo {
 
@@ -16,13 +16,13 @@ void quantize(const float* input, int64_t rows, int32_t channels, int32_t* outpu
 void quantize(const int8_t* input, int32_t zero_point, int64_t rows, int32_t channels, int32_t* output, ThreadPool& pool);
 void quantize(const bool* input, int64_t rows, int32_t channels, int32_t* output, ThreadPool& pool);
 
-// LceDequantize: bit 1 gives `one`, bit 0 gives `zero`. LCE's: float -1 / +1; bool false / true; int8
+// LceDequantize: bit 1 gives `one`, bit 0 gives `zero`. LCE's values are: float -1 / +1; bool false / true; int8
 // max(-128, zero_point - round(1 / scale)) / min(127, zero_point + round(1 / scale)), which int8_values computes.
 void dequantize(const int32_t* input, int64_t rows, int32_t channels, float one, float zero, float* output, ThreadPool& pool);
 void dequantize(const int32_t* input, int64_t rows, int32_t channels, int8_t one, int8_t zero, int8_t* output, ThreadPool& pool);
 void dequantize(const int32_t* input, int64_t rows, int32_t channels, bool one, bool zero, bool* output, ThreadPool& pool);
-// An error text if scale is not positive and finite.
-std::string int8_values(float scale, int32_t zero_point, int8_t* one, int8_t* zero);
+// Fails if scale is not positive and finite.
+Status int8_values(float scale, int32_t zero_point, int8_t* one, int8_t* zero);
 
 // Floats compared with thresholds, packed: what concat(tau_k - y) or concat(y - tau_k) and LceQuantize say, in one pass.
 //   bit(k, c) = greater[k * channels + c] ? y > threshold[k * channels + c] : y < threshold[k * channels + c]   (NaN gives 0)
@@ -32,7 +32,7 @@ struct ThresholdQuantize {
   std::vector<float> threshold;  // copies * channels
   std::vector<uint8_t> greater;  // copies * channels
 
-  std::string validate() const;
+  Status validate() const;
   void run(const float* input, int64_t rows, int32_t* output, ThreadPool& pool) const;
 };
 

@@ -3,8 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
+
+#include "status.h"
 
 namespace bduo {
 
@@ -34,11 +35,15 @@ struct Window {
   int32_t stride_height = 1, stride_width = 1;
   int32_t dilation_height = 1, dilation_width = 1;
   int32_t pad_top = 0, pad_left = 0;  // rows and columns before the image; what follows it is implied by the output's size
+
+  // Rows and columns from the first tap to the last.
+  int64_t effective_height() const { return int64_t{height - 1} * dilation_height + 1; }
+  int64_t effective_width() const { return int64_t{width - 1} * dilation_width + 1; }
 };
 
-// TFLite's output size and leading padding of one dimension (SAME: ceil(input / stride), the smaller half of the padding
-// first; VALID: ceil((input - effective + 1) / stride)). Returns an error text, empty if all is well.
-std::string slide(int32_t input, int32_t window, int32_t stride, int32_t dilation, bool same, int32_t* output, int32_t* pad_before);
+// Finds TFLite's output size and leading padding of one dimension (SAME: ceil(input / stride), the smaller half of the padding
+// first; VALID: ceil((input - effective + 1) / stride)).
+Status slide(int32_t input, int32_t window, int32_t stride, int32_t dilation, bool same, int32_t* output, int32_t* pad_before);
 
 struct ConvShape {
   int32_t batch = 1;
@@ -52,8 +57,8 @@ struct ConvShape {
   int64_t depth() const { return int64_t{window.height} * window.width * (channels_in / groups); }
   int64_t macs() const { return int64_t{batch} * output_height * output_width * channels_out * depth(); }
 
-  // An error text, empty if every size is positive, consistent and small enough for all later arithmetic.
-  std::string validate() const;
+  // Checks that every size is positive, consistent with the others and small enough for all later arithmetic.
+  Status validate() const;
 };
 
 struct PoolShape {
@@ -62,7 +67,7 @@ struct PoolShape {
   int32_t output_height = 0, output_width = 0;
   Window window;  // dilation 1; padded pixels never take part in the maximum
 
-  std::string validate() const;
+  Status validate() const;
 };
 
 }  // namespace bduo

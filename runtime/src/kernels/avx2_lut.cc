@@ -114,6 +114,14 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm avx2_lut = {"avx2_lut", Isa::kAvx2, 1, 1, 2, kFlushBytes, expand, pack, gemm};
+constexpr BitGemm avx2_lut = [] {
+  BitGemm kernel;
+  kernel.expansion = 2;
+  kernel.flush_bytes = kFlushBytes;
+  kernel.expand = expand;
+  kernel.pack = pack_interleaved;
+  kernel.gemm = gemm;
+  return kernel;
+}();
 
 }  // namespace bduo::kernels

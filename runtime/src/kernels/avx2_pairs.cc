@@ -32,8 +32,8 @@ constexpr Tables make_tables() {
 
 constexpr Tables kTables = make_tables();
 
-void pack_block(const uint8_t* rows, int64_t k_bytes, int32_t outputs, uint8_t* out) {
-  if (outputs > kHalf) return pack(rows, k_bytes, outputs, out);
+void pack(const uint8_t* rows, int64_t k_bytes, int32_t outputs, uint8_t* out) {
+  if (outputs > kHalf) return pack_interleaved(rows, k_bytes, outputs, out);
   for (int32_t lane = 0; lane < kHalf; ++lane) {
     uint8_t* column = out + (lane < 8 ? 2 * lane : 2 * (lane - 8) + 1);
     for (int64_t k = 0; k < k_bytes; ++k) column[k * kBlock] = column[k * kBlock + kHalf] = rows[lane * k_bytes + k];
@@ -180,6 +180,15 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm avx2_pairs = {"avx2_pairs", Isa::kAvx2, 2, 1, 4, kFlushBytes, expand, pack_block, gemm};
+constexpr BitGemm avx2_pairs = [] {
+  BitGemm kernel;
+  kernel.patches = 2;
+  kernel.expansion = 4;
+  kernel.flush_bytes = kFlushBytes;
+  kernel.expand = expand;
+  kernel.pack = pack;
+  kernel.gemm = gemm;
+  return kernel;
+}();
 
 }  // namespace bduo::kernels

@@ -6,24 +6,13 @@
 // registers. Bytes of K instead of words mean that no bits are wasted on channels that are not a multiple of 32.
 #include <arm_neon.h>
 
-#include <cstring>
-
-#include "kernels/kernels.h"
+#include "kernels/packing.h"
 
 namespace bduo::kernels {
 namespace {
 
 constexpr int32_t kFlushBytes = 28;  // 28 * 8 <= 255, and whole steps of 4 bytes
 constexpr int32_t kLanes = 16, kVectorsPerBlock = kBlock / kLanes;
-
-void expand(const uint8_t* bits, int64_t count, int64_t, uint8_t* out) { std::memcpy(out, bits, static_cast<size_t>(count)); }
-
-// Byte k of the block's outputs side by side.
-void pack(const uint8_t* rows, int64_t k_bytes, int32_t, uint8_t* out) {
-  for (int32_t lane = 0; lane < kBlock; ++lane) {
-    for (int64_t k = 0; k < k_bytes; ++k) out[k * kBlock + lane] = rows[lane * k_bytes + k];
-  }
-}
 
 template <bool kAccumulate>
 inline void store(const uint16_t* wide, int n, int32_t* out) {
@@ -146,6 +135,13 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm neon = {"neon", Isa::kNeon, 1, 1, 1, kFlushBytes, expand, pack, gemm};
+constexpr BitGemm neon = [] {
+  BitGemm kernel;
+  kernel.flush_bytes = kFlushBytes;
+  kernel.expand = copy;
+  kernel.pack = pack_bytes;
+  kernel.gemm = gemm;
+  return kernel;
+}();
 
 }  // namespace bduo::kernels
