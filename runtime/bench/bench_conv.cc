@@ -57,14 +57,19 @@ void shuffles(long n) {
   asm volatile(
       "1:\n vpshufb %%ymm1,%%ymm0,%%ymm2\n vpshufb %%ymm1,%%ymm0,%%ymm3\n vpshufb %%ymm1,%%ymm0,%%ymm4\n vpshufb %%ymm1,%%ymm0,%%ymm5\n"
       "vpshufb %%ymm1,%%ymm0,%%ymm6\n vpshufb %%ymm1,%%ymm0,%%ymm7\n vpshufb %%ymm1,%%ymm0,%%ymm8\n vpshufb %%ymm1,%%ymm0,%%ymm9\n"
-      "dec %0\n jnz 1b\n vzeroupper" : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+      "dec %0\n jnz 1b\n vzeroupper"
+      : "+r"(n)
+      :
+      : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
 }
 void lookups(long n) {  // three look-ups of two patches, their results independent of each other
   asm volatile(
       "1:\n vpshufb %%ymm1,%%ymm0,%%ymm2\n vpaddb %%ymm1,%%ymm0,%%ymm3\n vpshufb %%ymm1,%%ymm0,%%ymm4\n vpaddb %%ymm1,%%ymm0,%%ymm5\n"
       "vpshufb %%ymm1,%%ymm0,%%ymm6\n vpaddb %%ymm1,%%ymm0,%%ymm7\n vpsrlw $4,%%ymm0,%%ymm8\n vpand %%ymm1,%%ymm0,%%ymm9\n"
       "vpaddb %%ymm1,%%ymm0,%%ymm10\n dec %0\n jnz 1b\n vzeroupper"
-      : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
+      : "+r"(n)
+      :
+      : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
 }
 
 void counts(long n) {  // three times 512 multiply-adds, as independent
@@ -72,7 +77,9 @@ void counts(long n) {  // three times 512 multiply-adds, as independent
       "1:\n vpxord %%zmm1,%%zmm0,%%zmm2\n vpopcntd %%zmm1,%%zmm3\n vpaddd %%zmm1,%%zmm0,%%zmm4\n vpxord %%zmm1,%%zmm0,%%zmm5\n"
       "vpopcntd %%zmm1,%%zmm6\n vpaddd %%zmm1,%%zmm0,%%zmm7\n vpxord %%zmm1,%%zmm0,%%zmm8\n vpopcntd %%zmm1,%%zmm9\n"
       "vpaddd %%zmm1,%%zmm0,%%zmm10\n dec %0\n jnz 1b\n vzeroupper"
-      : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
+      : "+r"(n)
+      :
+      : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
 }
 
 // Multiply-adds a nanosecond, 0 where there is no such kernel.
@@ -88,8 +95,8 @@ double print_limits() {
   const std::vector<double> ns = medians({[] { additions(kLoops); }, [] { shuffles(kLoops); }, [] { lookups(kLoops); }});
   const double cycle = ns[0] / (8 * kLoops);
   const double roof = kLoops / ns[2] * 768;
-  std::printf("clock %.2f GHz; a cycle starts %.2f vpshufb, or %.2f look-ups with what belongs to them\n", 1 / cycle, 8 * kLoops / ns[1] * cycle,
-              3 * kLoops / ns[2] * cycle);
+  std::printf("clock %.2f GHz; a cycle starts %.2f vpshufb, or %.2f look-ups with what belongs to them\n", 1 / cycle,
+              8 * kLoops / ns[1] * cycle, 3 * kLoops / ns[2] * cycle);
   std::printf("roof of the table look-up: %.0f multiply-adds a nanosecond\n\n", roof);
   return roof;
 }

@@ -6,9 +6,9 @@
 #include <cstring>
 #include <limits>
 
+#include "file_limits.h"
 #include "kernels/cpu.h"
 #include "kernels/dispatch.h"
-#include "file_limits.h"
 
 namespace bduo {
 namespace {
@@ -106,7 +106,9 @@ Status int8_values(float scale, int32_t zero_point, int8_t* one, int8_t* zero) {
 }
 
 Status ThresholdQuantize::validate() const {
-  if (channels < 1 || copies < 1 || channels > limits::kLargestSize || copies > limits::kMostCopies) return Status::error("channels or copies are not positive or too large");
+  if (channels < 1 || copies < 1 || channels > limits::kLargestSize || copies > limits::kMostCopies) {
+    return Status::error("channels or copies are not positive or too large");
+  }
   const uint64_t size = static_cast<uint64_t>(channels) * static_cast<uint64_t>(copies);
   if (threshold.size() != size || greater.size() != size) return Status::error("thresholds or directions are not one a channel and copy");
   return Status();

@@ -11,9 +11,9 @@ namespace bduo {
 // LCE's: words [channels_out][taps][words of a group's channels], logical channel c of the group at bit c of its words.
 struct Filter {
   const int32_t* words = nullptr;
-  int64_t taps = 0;       // positions of the window
-  int64_t channels = 0;   // of a group
-  int64_t tap_words = 0;  // words of a tap
+  int64_t taps = 0;                    // positions of the window
+  int64_t channels = 0;                // of a group
+  int64_t tap_words = 0;               // words of a tap
   const std::vector<uint8_t>& negate;  // one an output channel, or empty: none
 
   Filter(const ConvShape& shape, const int32_t* filter_words, const std::vector<uint8_t>& negated)

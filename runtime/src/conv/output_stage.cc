@@ -57,7 +57,8 @@ class MaxPool {
     const int64_t bottom = std::min<int64_t>(height_, top + window_.height), right = std::min<int64_t>(width_, left + window_.width);
     int64_t count = 0;
     for (int64_t y = std::max<int64_t>(0, top); y < bottom; ++y) {
-      for (int64_t x = std::max<int64_t>(0, left); x < right; ++x) pixels_[count++] = sums + (y - piece.first_conv) * row_stride_ + x * stride_;
+      const int32_t* row_sums = sums + (y - piece.first_conv) * row_stride_;
+      for (int64_t x = std::max<int64_t>(0, left); x < right; ++x) pixels_[count++] = row_sums + x * stride_;
     }
     minimum_(pixels_, count, channels_, pooled_);
     return pooled_;

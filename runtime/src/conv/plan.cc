@@ -2,9 +2,10 @@
 #include "conv/plan.h"
 
 #include <algorithm>
+#include <string>
 
-#include "kernels/cpu.h"
 #include "file_limits.h"
+#include "kernels/cpu.h"
 
 namespace bduo {
 
@@ -38,7 +39,9 @@ Status BinaryConv::Plan::prepare(const ChannelLayout& input, const Filter& filte
 
 Status BinaryConv::Plan::allocate_scratch(int threads) {
   const int64_t row_bytes = patches.row_bytes(), sums_stride = tasks.sums_stride;
-  if (tasks.most_input_rows > limits::kMostBandBytes / row_bytes || sums_stride > limits::kMostBandSums / tasks.most_patches) return no_memory();
+  if (tasks.most_input_rows > limits::kMostBandBytes / row_bytes || sums_stride > limits::kMostBandSums / tasks.most_patches) {
+    return no_memory();
+  }
   scratch.resize(static_cast<size_t>(threads));
   for (Scratch& s : scratch) {
     s.sums.stride = sums_stride;

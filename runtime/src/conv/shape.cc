@@ -11,7 +11,7 @@ namespace {
 
 int64_t effective(int64_t window, int64_t dilation) { return (window - 1) * dilation + 1; }
 
-// Multiplies checked sizes, false once the product passes limits::kMostConvElements.
+// Multiplies checked sizes. False once the product passes limits::kMostConvElements.
 bool product_fits(std::initializer_list<int64_t> sizes) {
   int64_t product = 1;
   for (int64_t size : sizes) {
@@ -25,7 +25,7 @@ bool sizes_are(std::initializer_list<int64_t> sizes) {
   return std::all_of(sizes.begin(), sizes.end(), [](int64_t size) { return size >= 1 && size <= limits::kLargestSize; });
 }
 
-// One dimension of a window over an image: it starts inside the image or its padding, and the padding is less than it.
+// Whether one dimension of a window fits an image: it starts inside the image or its padding, and the padding is less than it.
 bool slides(int64_t input, int64_t output, int64_t window, int64_t stride, int64_t dilation, int64_t pad) {
   const int64_t size = effective(window, dilation);
   return size <= limits::kLargestSize && pad >= 0 && pad < size && (output - 1) * stride - pad < input;
@@ -72,7 +72,9 @@ Status slide(int32_t input, int32_t window, int32_t stride, int32_t dilation, bo
 }
 
 Status ConvShape::validate() const {
-  if (!sizes_are({batch, channels_in, channels_out, groups})) return Status::error("batch, channels or groups are not positive or too large");
+  if (!sizes_are({batch, channels_in, channels_out, groups})) {
+    return Status::error("batch, channels or groups are not positive or too large");
+  }
   if (channels_in % groups != 0 || channels_out % groups != 0) return Status::error("channels are not a multiple of the groups");
   if (Status status = check_window(window, input_height, input_width, output_height, output_width); !status.ok()) return status;
   if (!product_fits({batch, input_height, input_width, int64_t{channels_in} + 31}) ||

@@ -17,8 +17,8 @@ inline int32_t words_of(int32_t channels) { return channels / 32 + (channels % 3
 
 // Where the bits of a pixel's channels lie. A tensor of bits is [batch][height][width][words] of int32.
 struct ChannelLayout {
-  int32_t words = 0;               // int32 words a pixel
-  std::vector<int32_t> position;   // position[c]: bit of logical channel c within the pixel; all different
+  int32_t words = 0;              // int32 words a pixel
+  std::vector<int32_t> position;  // position[c]: bit of logical channel c within the pixel; all different
 
   int32_t channels() const { return static_cast<int32_t>(position.size()); }
 
@@ -47,8 +47,8 @@ Status slide(int32_t input, int32_t window, int32_t stride, int32_t dilation, bo
 
 struct ConvShape {
   int32_t batch = 1;
-  int32_t input_height = 0, input_width = 0, channels_in = 0;      // logical channels, all groups together
-  int32_t output_height = 0, output_width = 0, channels_out = 0;   // before any pool
+  int32_t input_height = 0, input_width = 0, channels_in = 0;     // logical channels, all groups together
+  int32_t output_height = 0, output_width = 0, channels_out = 0;  // before any pool
   Window window;
   int32_t groups = 1;
   bool zero_padding = false;  // false: padding is +1 (bit 0); true: padded taps contribute nothing (LCE's pad_values 0)

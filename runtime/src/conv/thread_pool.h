@@ -8,7 +8,8 @@ namespace bduo {
 
 class ThreadPool {
  public:
-  // Fewer than 1 means 1, more than kMostThreads (file_limits.h) means that. A pool that cannot start all its threads has fewer, threads() says how many.
+  // Fewer than 1 means 1, more than limits::kMostThreads means that. A pool that cannot start all its threads has fewer; threads() says
+  // how many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -20,14 +20,15 @@ Status ZeroPadding::prepare(const ConvShape& conv_shape, const Filter& filter) {
 
 void ZeroPadding::correct_pixel(const Chunk& chunk, int64_t y, int64_t x, int32_t* sums) const {
   const Window& w = shape.window;
-  for (int32_t c = 0; c < chunk.channels; ++c) sums[c] *= 2;
+  const int32_t channels = chunk.channels;  // in a register: as an int32 it might be one of the sums that are written
+  for (int32_t c = 0; c < channels; ++c) sums[c] *= 2;
   for (int64_t ky = 0; ky < w.height; ++ky) {
     const int64_t in_y = y * w.stride_height - w.pad_top + ky * w.dilation_height;
     for (int64_t kx = 0; kx < w.width; ++kx) {
       const int64_t in_x = x * w.stride_width - w.pad_left + kx * w.dilation_width;
       if (in_y >= 0 && in_y < shape.input_height && in_x >= 0 && in_x < shape.input_width) continue;
       const int32_t* correction = corrections.data() + (ky * w.width + kx) * shape.channels_out + chunk.first;
-      for (int32_t c = 0; c < chunk.channels; ++c) sums[c] += correction[c];
+      for (int32_t c = 0; c < channels; ++c) sums[c] += correction[c];
     }
   }
 }

@@ -99,8 +99,9 @@ Choice choose() {
   if (wish == nullptr || *wish == '\0') return {machine, Status()};
   const auto found = by_name<InstructionSet>(kInstructionSets, wish, machine);
   if (found.row != nullptr) return {found.row->needs, Status()};
-  return {machine, Status::error(std::string("BDUO_RUNTIME_ISA: ") + (found.known ? "this machine or build lacks " : "there is no instruction set ") +
-                                 wish + "; it can be " + found.available)};
+  return {machine, Status::error(std::string("BDUO_RUNTIME_ISA: ") +
+                                 (found.known ? "this machine or build lacks " : "there is no instruction set ") + wish + "; it can be " +
+                                 found.available)};
 }
 
 const Choice& choice() {

@@ -56,8 +56,8 @@ const Kernel<Stages>& best_stages(Features there) {
 Status find_bit_gemm(const char* name, Features there, const Kernel<BitGemm>** kernel) {
   const auto found = by_name<Kernel<BitGemm>>(kBitGemms, name, there);
   if (found.row == nullptr) {
-    return Status::error((found.known ? "this machine cannot run the kernel " : "there is no kernel ") + std::string(name) + "; it can be " +
-                         found.available);
+    return Status::error((found.known ? "this machine cannot run the kernel " : "there is no kernel ") + std::string(name) +
+                         "; it can be " + found.available);
   }
   *kernel = found.row;
   return Status();

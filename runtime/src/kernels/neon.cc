@@ -1,9 +1,9 @@
 // The bit GEMM for NEON (Armv8-A, without its later extensions): xor, cnt, byte sums. Built for AArch64 only, where NEON is always there.
 //
 // A register holds byte k of K of 16 outputs; the byte of activations is broadcast to all lanes, so that three instructions do 128
-// multiply-adds and every lane is the sum of one output, to which nothing is left but to widen it. A byte holds the sum of up to 31 bytes of K.
-// A tile is kPatches patches times kVectors such registers, 16 sums at most: with the weights and what is in between, they fill the 32
-// registers. Bytes of K instead of words mean that no bits are wasted on channels that are not a multiple of 32.
+// multiply-adds and every lane is the sum of one output, to which nothing is left but to widen it. A byte holds the sum of up to 31 bytes
+// of K. A tile is kPatches patches times kVectors such registers, 16 sums at most: with the weights and what is in between, they fill the
+// 32 registers. Bytes of K instead of words mean that no bits are wasted on channels that are not a multiple of 32.
 #include <arm_neon.h>
 
 #include "kernels/packing.h"

@@ -86,7 +86,9 @@ void minimum(const int32_t* const* rows, int64_t count, int64_t n, int32_t* out)
 }
 
 // Narrows comparisons, all ones or zeros, to bytes.
-inline uint8x8_t bytes_of(uint32x4_t low, uint32x4_t high) { return vmovn_u16(vuzp1q_u16(vreinterpretq_u16_u32(low), vreinterpretq_u16_u32(high))); }
+inline uint8x8_t bytes_of(uint32x4_t low, uint32x4_t high) {
+  return vmovn_u16(vuzp1q_u16(vreinterpretq_u16_u32(low), vreinterpretq_u16_u32(high)));
+}
 inline uint8x16_t bytes_of(uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d) {
   const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
   const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(c), vreinterpretq_u16_u32(d));

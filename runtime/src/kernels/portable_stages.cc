@@ -1,8 +1,8 @@
 // What follows a bit GEMM, and bits from numbers, in plain C++ for any machine.
-#include "kernels/stages.h"
-
 #include <algorithm>
 #include <cmath>
+
+#include "kernels/stages.h"
 
 namespace bduo::kernels {
 namespace {
@@ -62,8 +62,9 @@ void int8_signs(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) {
 
 void float_below(const FloatRows& x, const float* threshold, const uint8_t* greater, uint8_t* bits, int64_t bits_stride) {
   const float* from = x.first;
-  for (int64_t row = 0; row < x.rows; ++row, from += x.stride, bits += bits_stride) {
-    pack_bits(x.n, bits, [=](int64_t i) { return bit_at(greater, i) ? from[i] > threshold[i] : from[i] < threshold[i]; });
+  const int64_t rows = x.rows, stride = x.stride, n = x.n;  // bits, being bytes, might alias x
+  for (int64_t row = 0; row < rows; ++row, from += stride, bits += bits_stride) {
+    pack_bits(n, bits, [=](int64_t i) { return bit_at(greater, i) ? from[i] > threshold[i] : from[i] < threshold[i]; });
   }
 }
 

@@ -97,7 +97,8 @@ void check_size(const Kernel<BitGemm>& row, const Size& size, Bits bits, uint64_
     std::memcpy(block_rows.data(), rows.data() + block * kBlock * k_bytes, static_cast<size_t>(lanes * k_bytes));
     uint8_t* out = packed.data() + block * block_stride;
     kernel.pack(block_rows.data(), k_bytes, lanes, out);
-    checks.that(std::all_of(out + block_bytes, out + block_stride, [](uint8_t byte) { return byte == 0x5a; }), where + " pack writes too much");
+    checks.that(std::all_of(out + block_bytes, out + block_stride, [](uint8_t byte) { return byte == 0x5a; }),
+                where + " pack writes too much");
   }
 
   const Cut cut = cut_at_random(kernel, k_bytes, patch_bytes, random);

@@ -62,14 +62,10 @@ inline std::vector<int32_t> dot_products(const ConvShape& s, const std::vector<i
 
 inline int32_t clamped(int32_t dot, Activation activation) {
   switch (activation) {
-    case Activation::kRelu:
-      return std::max(dot, 0);
-    case Activation::kRelu1:
-      return std::min(std::max(dot, -1), 1);
-    case Activation::kRelu6:
-      return std::min(std::max(dot, 0), 6);
-    case Activation::kNone:
-      break;
+    case Activation::kRelu: return std::max(dot, 0);
+    case Activation::kRelu1: return std::min(std::max(dot, -1), 1);
+    case Activation::kRelu6: return std::min(std::max(dot, 0), 6);
+    case Activation::kNone: break;
   }
   return dot;
 }

@@ -24,9 +24,9 @@ int main_of_test() {
   constexpr int32_t kHuge = std::numeric_limits<int32_t>::max(), kLeast = std::numeric_limits<int32_t>::min();
   checks.that(good_shape().validate().ok(), "a good shape");
 
-  int32_t ConvShape::*const sizes[] = {&ConvShape::batch,         &ConvShape::input_height, &ConvShape::input_width,
-                                       &ConvShape::channels_in,   &ConvShape::output_height, &ConvShape::output_width,
-                                       &ConvShape::channels_out, &ConvShape::groups};
+  int32_t ConvShape::* const sizes[] = {&ConvShape::batch,        &ConvShape::input_height,  &ConvShape::input_width,
+                                        &ConvShape::channels_in,  &ConvShape::output_height, &ConvShape::output_width,
+                                        &ConvShape::channels_out, &ConvShape::groups};
   for (auto size : sizes) {
     for (int32_t bad : {0, -1, kHuge, kLeast}) {
       ConvShape s = good_shape();
@@ -34,8 +34,8 @@ int main_of_test() {
       checks.that(!s.validate().ok(), "a size of " + std::to_string(bad));
     }
   }
-  int32_t Window::*const windows[] = {&Window::height,          &Window::width,          &Window::stride_height, &Window::stride_width,
-                                      &Window::dilation_height, &Window::dilation_width, &Window::pad_top,       &Window::pad_left};
+  int32_t Window::* const windows[] = {&Window::height,          &Window::width,          &Window::stride_height, &Window::stride_width,
+                                       &Window::dilation_height, &Window::dilation_width, &Window::pad_top,       &Window::pad_left};
   for (auto field : windows) {
     for (int32_t bad : {-1, kHuge, kLeast}) {
       ConvShape s = good_shape();
@@ -87,8 +87,9 @@ int main_of_test() {
     bool same;
     int32_t output, pad;
   };
-  for (const Slide& t : {Slide{7, 3, 2, 1, true, 4, 1}, Slide{8, 3, 2, 1, true, 4, 0}, Slide{8, 3, 2, 1, false, 3, 0}, Slide{5, 3, 1, 2, false, 1, 0},
-                         Slide{1, 5, 1, 1, true, 1, 2}, Slide{6, 2, 1, 1, true, 6, 0}, Slide{4, 1, 3, 1, true, 2, 0}}) {
+  for (const Slide& t :
+       {Slide{7, 3, 2, 1, true, 4, 1}, Slide{8, 3, 2, 1, true, 4, 0}, Slide{8, 3, 2, 1, false, 3, 0}, Slide{5, 3, 1, 2, false, 1, 0},
+        Slide{1, 5, 1, 1, true, 1, 2}, Slide{6, 2, 1, 1, true, 6, 0}, Slide{4, 1, 3, 1, true, 2, 0}}) {
     int32_t output = 0, pad = 0;
     checks.that(slide(t.input, t.window, t.stride, t.dilation, t.same, &output, &pad).ok() && output == t.output && pad == t.pad, "slide");
   }

@@ -14,9 +14,27 @@ namespace bduo::test {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kTiny = std::numeric_limits<float>::denorm_min();
-const float kSpecial[] = {0.0f,   -0.0f,   0.5f,    -0.5f,        1.5f,         126.5f, 127.49f, 127.5f,    -127.5f,
-                          -128.5f, 128.5f, -129.0f, 0.49999997f,  -0.49999997f, 1e30f,  -1e30f,  kInfinity, -kInfinity,
-                          std::numeric_limits<float>::quiet_NaN(), kTiny, -kTiny};
+const float kSpecial[] = {0.0f,
+                          -0.0f,
+                          0.5f,
+                          -0.5f,
+                          1.5f,
+                          126.5f,
+                          127.49f,
+                          127.5f,
+                          -127.5f,
+                          -128.5f,
+                          128.5f,
+                          -129.0f,
+                          0.49999997f,
+                          -0.49999997f,
+                          1e30f,
+                          -1e30f,
+                          kInfinity,
+                          -kInfinity,
+                          std::numeric_limits<float>::quiet_NaN(),
+                          kTiny,
+                          -kTiny};
 
 bool bit_at(const std::vector<uint8_t>& bits, size_t i) { return (bits[i / 8] >> i % 8 & 1) != 0; }
 
