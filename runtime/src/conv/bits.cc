@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // numbers a task should have at least
 
-// work(first, last) for ranges of rows.
+// Calls work(first, last) for ranges of rows.
 template <class Work>
 void over_rows(int64_t rows, int64_t row_size, ThreadPool& pool, const Work& work) {
   const int64_t most = pool.threads() == 1 ? 1 : int64_t{4} * pool.threads();
@@ -23,7 +23,7 @@ void over_rows(int64_t rows, int64_t row_size, ThreadPool& pool, const Work& wor
   pool.run(tasks, [&](int64_t task, int) { work(rows * task / tasks, rows * (task + 1) / tasks); });
 }
 
-// signs(x, n, bits) for every row; rows without padding bits are one long row.
+// Calls signs(x, n, bits) for every row; rows without padding bits make one long row.
 template <class T, class Signs>
 void quantize_rows(const T* input, int64_t rows, int32_t channels, int32_t* output, ThreadPool& pool, const Signs& signs) {
   const int64_t bytes = (int64_t{channels} + 7) / 8, stride = int64_t{words_of(channels)} * 4;
@@ -40,7 +40,7 @@ void quantize_rows(const T* input, int64_t rows, int32_t channels, int32_t* outp
   });
 }
 
-// All bits equal, padding bits 0.
+// Makes all bits equal, but padding bits 0.
 void fill_bits(bool bit, int64_t n, uint8_t* bits) {
   std::memset(bits, bit ? 0xff : 0, static_cast<size_t>((n + 7) / 8));
   if (bit && n % 8 != 0) bits[n / 8] = static_cast<uint8_t>((1 << n % 8) - 1);
@@ -115,7 +115,7 @@ Status ThresholdQuantize::validate() const {
 }
 
 void ThresholdQuantize::run(const float* input, int64_t rows, int32_t* output, ThreadPool& pool) const {
-  constexpr int64_t kBlockBytes = 1 << 14;  // of rows that are compared with one threshold after another, so that they stay in the cache
+  constexpr int64_t kBlockBytes = 1 << 14;  // so many bytes of rows stay in the cache while they are compared with one copy after another
   const auto below = best_stages(cpu_features()).code->float_below;
   const int64_t copy_bytes = (int64_t{channels} + 7) / 8, bytes = copies * copy_bytes, stride = (bytes + 3) / 4 * 4;
   std::vector<uint8_t> directions(static_cast<size_t>(bytes));

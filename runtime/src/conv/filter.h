@@ -8,7 +8,7 @@
 
 namespace bduo {
 
-// LCE's: words [channels_out][taps][words of a group's channels], logical channel c of the group at bit c of its words.
+// The filter of LCE has words [channels_out][taps][words of a group's channels], logical channel c of the group at bit c of its words.
 struct Filter {
   const int32_t* words = nullptr;
   int64_t taps = 0;                    // positions of the window
@@ -24,7 +24,7 @@ struct Filter {
         negate(negated) {}
 
   const int32_t* tap(int64_t output, int64_t tap) const { return words + (output * taps + tap) * tap_words; }
-  // What every bit of an output is to be xored with.
+  // The bit that every bit of an output is to be xored with.
   uint32_t flip(int64_t output) const { return !negate.empty() && negate[static_cast<size_t>(output)] != 0 ? 1 : 0; }
 };
 

@@ -9,10 +9,10 @@
 
 namespace bduo {
 
-// Bits everywhere in this library: 1 means -1, 0 means +1; bit b of a pixel lies in byte b / 8 of it, at b % 8
+// Everywhere in this library bit 1 means -1 and bit 0 means +1. Bit b of a pixel lies in byte b / 8 of it, at b % 8
 // (little endian, so that 32 channels make one int32 as in LCE). Bits that carry no channel are 0.
 
-// int32 words that hold so many channels.
+// How many int32 words hold so many channels.
 inline int32_t words_of(int32_t channels) { return channels / 32 + (channels % 32 != 0); }
 
 // Where the bits of a pixel's channels lie. A tensor of bits is [batch][height][width][words] of int32.
@@ -22,9 +22,9 @@ struct ChannelLayout {
 
   int32_t channels() const { return static_cast<int32_t>(position.size()); }
 
-  // LCE's: channel c is bit c.
+  // The layout of LCE: channel c is bit c.
   static ChannelLayout packed(int32_t channels);
-  // What CompareStage and ThresholdQuantize write: channel c of copy k (logical channel k * channels + c, as after a
+  // The layout that CompareStage and ThresholdQuantize write: channel c of copy k (logical channel k * channels + c, as after a
   // concatenation of the copies) is bit k * round_up(channels, 8) + c. With one copy it equals packed().
   static ChannelLayout copied(int32_t copies, int32_t channels);
 };
@@ -53,7 +53,7 @@ struct ConvShape {
   int32_t groups = 1;
   bool zero_padding = false;  // false: padding is +1 (bit 0); true: padded taps contribute nothing (LCE's pad_values 0)
 
-  // K: bits compared for an output; the accumulator (popcount of xor) lies in 0..K, the dot product is K - 2 * accumulator.
+  // K, the bits compared for an output. The accumulator (popcount of xor) lies in 0..K, and the dot product is K - 2 * accumulator.
   int64_t depth() const { return int64_t{window.height} * window.width * (channels_in / groups); }
   int64_t macs() const { return int64_t{batch} * output_height * output_width * channels_out * depth(); }
 

@@ -36,7 +36,7 @@ struct ThreadPool::State {
 
   std::vector<Worker> workers;
 
-  // The run under way; written by run_raw before `generation` is raised, read by workers after they see it.
+  // The run under way is written by run_raw before `generation` is raised, and read by workers after they see it.
   RawTask task = nullptr;
   const void* context = nullptr;
   int64_t count = 0;

@@ -1,4 +1,4 @@
-// What follows a bit GEMM, and bits from numbers, for AVX2. Compiled with -mavx2: nothing here may run without it.
+// What follows a bit GEMM, and bits from numbers, for AVX2.
 #include <immintrin.h>
 
 #include <cstring>
@@ -15,7 +15,7 @@ inline __m256i first_lanes(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-// Scales 8 sums: those of channels `at` to at + 7, or the first of them.
+// Scales the sums of 8 channels from `at` on, or of the first of them.
 struct Scaler {
   __m256i clamp_min, clamp_max;
   __m128i shift;

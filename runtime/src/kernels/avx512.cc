@@ -1,7 +1,7 @@
-// The bit GEMM for AVX-512 with VPOPCNTDQ. Compiled for them: nothing here may run without them, and nothing inline from elsewhere.
+// The bit GEMM for AVX-512 with VPOPCNTDQ.
 //
-// A register holds 4 bytes of K of 16 outputs, the activations' 4 bytes are broadcast: xor, vpopcntd and an addition do 512 multiply-adds,
-// and every lane is the sum of one output. A tile is kPatches patches times kVectors such registers.
+// A register holds 4 bytes of K of 16 outputs, and the activations' 4 bytes are broadcast: xor, vpopcntd and an addition do 512
+// multiply-adds, and every lane is the sum of one output. A tile is kPatches patches times kVectors such registers.
 #include <immintrin.h>
 
 #include "kernels/packing.h"
@@ -54,7 +54,7 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t first_vector) {
   }
 }
 
-// All patches times kVectors registers of outputs, the last patches in smaller tiles.
+// Multiplies all patches by kVectors registers of outputs, the last patches in smaller tiles.
 template <int kPatches, int kVectors>
 void tiles(const GemmCall& call, int64_t first_patch, int32_t first_vector) {
   for (; first_patch + kPatches <= call.patch_count; first_patch += kPatches) tile<kPatches, kVectors>(call, first_patch, first_vector);

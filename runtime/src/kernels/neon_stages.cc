@@ -1,4 +1,4 @@
-// What follows a bit GEMM, and bits from numbers, for NEON. Built for AArch64 only, where NEON is always there.
+// What follows a bit GEMM, and bits from numbers, for NEON.
 #include <arm_neon.h>
 
 #include <cstring>

@@ -1,4 +1,4 @@
-// The bit GEMM with x86's popcnt instruction. Compiled with -mpopcnt: nothing here may run without it.
+// The bit GEMM with x86's popcnt instruction.
 #include "kernels/scalar.h"
 
 namespace bduo::kernels {

@@ -16,7 +16,7 @@ inline Word load(const uint8_t* p) {
 // Popcount has `int operator()(uint64_t)`. Two words of K are counted together.
 template <class Popcount>
 void scalar_gemm(const GemmCall& call) {
-  constexpr int kLanes = 8;  // sums in registers
+  constexpr int kLanes = 8;  // so many sums stay in registers
   const Popcount popcount;
   for (int64_t p = 0; p < call.patch_count; ++p) {
     for (int32_t r = 0; r < call.blocks; ++r) {

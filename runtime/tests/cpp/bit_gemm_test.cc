@@ -1,5 +1,5 @@
-// The contract of every bit GEMM of the list (kernels/bit_gemm.h) against plain loops over bytes: activations expanded, weights packed, and
-// their product, over patches, outputs and lengths of K swept around the widths of all instruction sets.
+// Checks every bit GEMM of the list against its contract (kernels/bit_gemm.h) by plain loops over bytes: activations are expanded, weights
+// packed and both multiplied, over numbers of patches, outputs and lengths of K swept around the widths of all instruction sets.
 #include "kernels/bit_gemm.h"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ int32_t differing(const uint8_t* a, const uint8_t* b, int64_t bytes) {
   return sum;
 }
 
-// K of a patch in pieces that lie anywhere in the activations, as the rows of a window do, and what a kernel is called with for them.
+// K of a patch lies in pieces anywhere in the activations, as the rows of a window do; a kernel is called for a span of them at a time.
 struct Cut {
   std::vector<Run> runs;
   std::vector<size_t> spans;  // where each call's runs begin, and the end
@@ -68,7 +68,7 @@ void check_size(const Kernel<BitGemm>& row, const Size& size, Bits bits, uint64_
     for (uint8_t& byte : bytes) byte = bits == Bits::kRandom ? static_cast<uint8_t>(random.next()) : value;
   };
 
-  // Activations: patches begin anywhere in one stretch of bytes, those beside them `next` bytes on.
+  // Patches begin anywhere in one stretch of activations, and those beside them `next` bytes on.
   const int64_t patch_bytes = std::min<int64_t>(k_bytes, kSpanBytes / kernel.align * kernel.align) + random.between(0, 3) * kernel.align;
   const int64_t group = random.between(0, 2) * kernel.align, next = random.between(1, 40) * kernel.align;
   const int64_t starts = random.between(0, 30);
@@ -84,7 +84,7 @@ void check_size(const Kernel<BitGemm>& row, const Size& size, Bits bits, uint64_
     patches.push_back(expanded.data() + start.back() * kernel.expansion);
   }
 
-  // Weights: a block packed writes exactly its bytes.
+  // Packing a block writes exactly its bytes.
   const int32_t blocks = (size.outputs + kBlock - 1) / kBlock, last_outputs = size.outputs - (blocks - 1) * kBlock;
   const int64_t block_bytes = kBlock * k_bytes;
   std::vector<uint8_t> rows(static_cast<size_t>(size.outputs * k_bytes));
@@ -150,7 +150,7 @@ void check_kernel(const Kernel<BitGemm>& row, int step, Checks& checks) {
                   kernel.flush_bytes >= kernel.align,
               std::string(row.name) + " is what convolutions can use");
   uint64_t seed = 0;
-  // Every number of outputs around every number of lanes, and blocks for every tile; then of patches; then every length of K.
+  // Swept are numbers of outputs around every number of lanes and every tile of blocks, then numbers of patches, then lengths of K.
   for (int32_t outputs = 1; outputs <= 140; outputs += step) {
     for (int64_t patches : {1, 2, 3, 4, 7, 8}) check_size(row, {patches, outputs, 5}, Bits::kRandom, ++seed, checks);
   }
@@ -162,7 +162,7 @@ void check_kernel(const Kernel<BitGemm>& row, int step, Checks& checks) {
   for (int64_t k_units = 1; k_units <= 130; k_units += step) {
     for (int32_t outputs : {9, 20, 50, 64}) check_size(row, {1 + k_units % 9, outputs, k_units}, Bits::kRandom, ++seed, checks);
   }
-  // More K than 16-bit sums can hold, and the greatest sums that there are, at the ends of what a flush and a span hold.
+  // These have more K than 16-bit sums can hold, and the greatest sums that there are, around what a flush and a span hold.
   const int64_t flush = std::min<int64_t>(kernel.flush_bytes, 64) / kernel.align, span = kSpanBytes / kernel.align;
   for (int64_t k_units : {flush - 1, flush, flush + 1, 2 * flush, span - 1, span, span + 1, 2 * span + 3}) {
     if (k_units < 1) continue;

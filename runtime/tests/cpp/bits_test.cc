@@ -1,4 +1,4 @@
-// Quantize, dequantize, thresholds and the max pool of bits against the plainest loops.
+// Checks quantizing, dequantizing, thresholds and the max pool of bits against the plainest loops.
 #include "conv/bits.h"
 
 #include <cmath>
@@ -10,7 +10,7 @@
 namespace bduo::test {
 namespace {
 
-// Bits of signs, rows of `channels`, in a layout; the output's old contents are ones.
+// An output's old contents: ones, which must all go.
 std::vector<int32_t> ones(int64_t words) { return std::vector<int32_t>(static_cast<size_t>(words), -1); }
 
 void check_numbers(int64_t rows, int32_t channels, Random& random, ThreadPool& pool, Checks& checks) {

@@ -1,4 +1,4 @@
-// Which kernel is taken: sets of features, the order of the list, shapes, and names that are not there.
+// Checks which kernel is taken, by sets of features, the order of the list, shapes and names, also of those that are not there.
 #include "kernels/dispatch.h"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ void check_list(KernelList<Contract> list, Checks& checks) {
 }
 
 void check_best(Checks& checks) {
-  // Whatever the machine has and however wide the rows are, it is the first of the list that fits both.
+  // Whatever the machine has and however wide the rows are, the first of the list that fits both is taken.
   for (const Kernel<BitGemm>& machine : bit_gemms()) {
     for (int64_t width : {1, 2, 3, 100}) {
       const Kernel<BitGemm>& best = best_bit_gemm(machine.needs, width);

@@ -1,4 +1,5 @@
-// The contract of all stages of the list (kernels/stages.h) against plain loops, over every length around a register, and special floats.
+// Checks all stages of the list against their contract (kernels/stages.h) by plain loops, over lengths around a register, and special
+// floats.
 #include "kernels/stages.h"
 
 #include <algorithm>
@@ -59,7 +60,7 @@ int8_t rounded(float y) {
 
 bool same(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
-// Numbers for n channels. Vectors have n elements exactly unless a contract lets more be read.
+// Numbers for n channels. Vectors have exactly n elements unless a contract lets more be read.
 struct Numbers {
   std::vector<int32_t> x, other, threshold;
   std::vector<float> multiplier, bias, residual, floats, bounds;
@@ -146,7 +147,7 @@ void check_bits(const Stages& stages, const Numbers& numbers, const std::string&
                 where + " int8_signs");
   }
 
-  // Two rows, with a gap between them on both sides that must stay as it is.
+  // There are two rows, with gaps between them in numbers and in bits. The latter must stay as it is.
   std::vector<float> two_rows(numbers.floats);
   two_rows.insert(two_rows.end(), 3, -1.0f);
   two_rows.insert(two_rows.end(), numbers.floats.rbegin(), numbers.floats.rend());
