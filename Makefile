@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/digits
 TESTS := -n auto --dist loadfile
+CPP := $(addprefix runtime/, src bench fuzz tests/cpp emulation)
 
 .PHONY: setup emulation wheels demo test test-slow lint check clean
 
@@ -50,6 +51,7 @@ test-slow: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(find $(CPP) -name '*.cc' -o -name '*.h' -o -name '*.c')
 	$(BIN)/mypy
 
 check: lint test test-slow
