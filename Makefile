@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/digits
 TESTS := -n auto --dist loadfile
+CPP := $(addprefix runtime/, src bench fuzz tests/cpp emulation)
 
 .PHONY: setup emulation wheels demo test test-slow lint check clean
 
@@ -21,7 +22,7 @@ $(VENV)/ready: requirements.txt constraints.txt
 	touch $@
 
 # The runtime is C++: installed again whenever its sources change.
-$(VENV)/runtime: $(VENV)/ready $(shell find runtime/src runtime/bduo_runtime -name '*.cc' -o -name '*.h' -o -name '*.py') runtime/CMakeLists.txt runtime/pyproject.toml
+$(VENV)/runtime: $(VENV)/ready $(shell find runtime/src runtime/bduo_runtime -name '*.cc' -o -name '*.h' -o -name '*.inc' -o -name '*.py') runtime/CMakeLists.txt runtime/cmake/kernels.cmake runtime/pyproject.toml
 	@command -v $${CXX:-c++} > /dev/null || { echo "A C++ compiler is needed (Debian: apt-get install g++; or CXX=...)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./runtime
 	touch $@
@@ -50,6 +51,7 @@ test-slow: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(find $(CPP) -name '*.cc' -o -name '*.h' -o -name '*.c')
 	$(BIN)/mypy
 
 check: lint test test-slow

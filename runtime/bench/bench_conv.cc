@@ -1,11 +1,12 @@
-// Multiply-adds a nanosecond of every kernel, side by side in one run: as bare GEMMs and as whole convolutions, with the limits of the core.
+// Measures multiply-adds a nanosecond of kernels, side by side in one run: as bare GEMMs and as whole convolutions, with the limits of the
+// core.
 //
-//   bench_conv [threads]
+//   bench_conv [threads [kernel ...]]     without names, all kernels that this machine can run
 //
 // Limits are measured here too, in the same run: the clock by a chain of additions, then how often in a cycle the core can start the
 // instructions that the best kernel cannot do without: with AVX2 for 3 look-ups, 768 multiply-adds, 3 vpshufb, 4 vpaddb, a shift and an
-// and; with AVX-512 for 512 of them vpxord, vpopcntd and vpaddd. That is the roof. Of a convolution the last columns say what share of the roof it reaches, and what share of the multiply-adds is for its
-// own outputs and bits (outputs are done 32 or 16 at a time, bits 8).
+// and; with AVX-512 for 512 of them vpxord, vpopcntd and vpaddd. That is the roof. Of a convolution the last columns say what share of the
+// roof it reaches, and what share of the multiply-adds is for its own outputs and bits (outputs are done 32 or 16 at a time, bits 8).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,7 +15,8 @@
 #include <vector>
 
 #include "conv/binary_conv.h"
-#include "kernels/kernels.h"
+#include "kernels/cpu.h"
+#include "kernels/dispatch.h"
 
 namespace bduo {
 namespace {
@@ -55,14 +57,19 @@ void shuffles(long n) {
   asm volatile(
       "1:\n vpshufb %%ymm1,%%ymm0,%%ymm2\n vpshufb %%ymm1,%%ymm0,%%ymm3\n vpshufb %%ymm1,%%ymm0,%%ymm4\n vpshufb %%ymm1,%%ymm0,%%ymm5\n"
       "vpshufb %%ymm1,%%ymm0,%%ymm6\n vpshufb %%ymm1,%%ymm0,%%ymm7\n vpshufb %%ymm1,%%ymm0,%%ymm8\n vpshufb %%ymm1,%%ymm0,%%ymm9\n"
-      "dec %0\n jnz 1b\n vzeroupper" : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+      "dec %0\n jnz 1b\n vzeroupper"
+      : "+r"(n)
+      :
+      : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
 }
 void lookups(long n) {  // three look-ups of two patches, their results independent of each other
   asm volatile(
       "1:\n vpshufb %%ymm1,%%ymm0,%%ymm2\n vpaddb %%ymm1,%%ymm0,%%ymm3\n vpshufb %%ymm1,%%ymm0,%%ymm4\n vpaddb %%ymm1,%%ymm0,%%ymm5\n"
       "vpshufb %%ymm1,%%ymm0,%%ymm6\n vpaddb %%ymm1,%%ymm0,%%ymm7\n vpsrlw $4,%%ymm0,%%ymm8\n vpand %%ymm1,%%ymm0,%%ymm9\n"
       "vpaddb %%ymm1,%%ymm0,%%ymm10\n dec %0\n jnz 1b\n vzeroupper"
-      : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
+      : "+r"(n)
+      :
+      : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
 }
 
 void counts(long n) {  // three times 512 multiply-adds, as independent
@@ -70,24 +77,26 @@ void counts(long n) {  // three times 512 multiply-adds, as independent
       "1:\n vpxord %%zmm1,%%zmm0,%%zmm2\n vpopcntd %%zmm1,%%zmm3\n vpaddd %%zmm1,%%zmm0,%%zmm4\n vpxord %%zmm1,%%zmm0,%%zmm5\n"
       "vpopcntd %%zmm1,%%zmm6\n vpaddd %%zmm1,%%zmm0,%%zmm7\n vpxord %%zmm1,%%zmm0,%%zmm8\n vpopcntd %%zmm1,%%zmm9\n"
       "vpaddd %%zmm1,%%zmm0,%%zmm10\n dec %0\n jnz 1b\n vzeroupper"
-      : "+r"(n) : : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
+      : "+r"(n)
+      :
+      : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10");
 }
 
 // Multiply-adds a nanosecond, 0 where there is no such kernel.
 double print_limits() {
   constexpr long kLoops = 20000;
-  if (cpu_isa() >= Isa::kAvx512) {
+  if (has(cpu_features(), kAvx512)) {
     const std::vector<double> ns = medians({[] { additions(kLoops); }, [] { counts(kLoops); }});
     const double roof = kLoops / ns[1] * 3 * 512;
     std::printf("clock %.2f GHz; roof of xor, vpopcntd and addition: %.0f multiply-adds a nanosecond\n\n", 8 * kLoops / ns[0], roof);
     return roof;
   }
-  if (cpu_isa() < Isa::kAvx2) return 0;
+  if (!has(cpu_features(), kAvx2)) return 0;
   const std::vector<double> ns = medians({[] { additions(kLoops); }, [] { shuffles(kLoops); }, [] { lookups(kLoops); }});
   const double cycle = ns[0] / (8 * kLoops);
   const double roof = kLoops / ns[2] * 768;
-  std::printf("clock %.2f GHz; a cycle starts %.2f vpshufb, or %.2f look-ups with what belongs to them\n", 1 / cycle, 8 * kLoops / ns[1] * cycle,
-              3 * kLoops / ns[2] * cycle);
+  std::printf("clock %.2f GHz; a cycle starts %.2f vpshufb, or %.2f look-ups with what belongs to them\n", 1 / cycle,
+              8 * kLoops / ns[1] * cycle, 3 * kLoops / ns[2] * cycle);
   std::printf("roof of the table look-up: %.0f multiply-adds a nanosecond\n\n", roof);
   return roof;
 }
@@ -95,14 +104,20 @@ double print_limits() {
 double print_limits() { return 0; }
 #endif
 
-std::vector<const BitGemm*> kernels_here() {
-  int count;
-  const BitGemm* const* list = bit_gemms(&count);
-  std::vector<const BitGemm*> result;
-  for (int i = 0; i < count; ++i) {
-    if (list[i]->isa <= cpu_isa()) result.push_back(list[i]);
+using Kernels = std::vector<const Kernel<BitGemm>*>;
+
+// Those that are named, or all that this machine can run.
+Status choose_kernels(const std::vector<const char*>& names, Kernels* kernels) {
+  for (const char* name : names) {
+    const Kernel<BitGemm>* kernel = nullptr;
+    if (Status status = find_bit_gemm(name, cpu_features(), &kernel); !status.ok()) return status;
+    kernels->push_back(kernel);
   }
-  return result;
+  if (!names.empty()) return Status();
+  for (const Kernel<BitGemm>& kernel : bit_gemms()) {
+    if (has(cpu_features(), kernel.needs)) kernels->push_back(&kernel);
+  }
+  return Status();
 }
 
 void print_row(const char* name, double macs, const std::vector<double>& ns) {
@@ -111,7 +126,7 @@ void print_row(const char* name, double macs, const std::vector<double>& ns) {
   std::printf("   %8.1f us", ns[0] / 1e3);
 }
 
-void bench_gemms(const std::vector<const BitGemm*>& kernels) {
+void bench_gemms(const Kernels& kernels) {
   struct Size {
     int64_t patches, outputs, bits;
   };
@@ -119,7 +134,8 @@ void bench_gemms(const std::vector<const BitGemm*>& kernels) {
                            Size{1, 512, 4608}, Size{1, 352, 2880}, Size{192, 256, 64}}) {
     const int64_t bytes = size.bits / 8, blocks = (size.outputs + kBlock - 1) / kBlock;
     std::vector<std::function<void()>> calls;
-    for (const BitGemm* kernel : kernels) {
+    for (const Kernel<BitGemm>* row : kernels) {
+      const BitGemm* kernel = row->code;
       std::vector<Run> runs;
       for (int64_t k = 0; k < bytes;) {
         const int64_t take = std::min<int64_t>(bytes - k, kernel->flush_bytes);
@@ -137,10 +153,20 @@ void bench_gemms(const std::vector<const BitGemm*>& kernels) {
                        sums = std::vector<int32_t>(static_cast<size_t>((size.patches + 1) * 4 * kBlock))]() mutable {
         std::vector<const uint8_t*> patches;
         for (int64_t p = 0; p < size.patches; p += kernel->patches) patches.push_back(input.data() + p * patch_bytes);
-        for (int64_t block = 0; block < blocks; block += size.patches == 1 ? 4 : 2) {  // chunks, as convolutions take them
-          kernel->gemm({patches.data(), calls_patches, 0, runs.data(), static_cast<int64_t>(runs.size()), weights.data() + block * kBlock * bytes,
-                        bytes * kBlock, static_cast<int32_t>(std::min<int64_t>(size.patches == 1 ? 4 : 2, blocks - block)), kBlock, sums.data(),
-                        4 * kBlock, false});
+        const int64_t chunk = size.patches == 1 ? 4 : 2;  // blocks that convolutions take together
+        GemmCall call{};
+        call.patches = patches.data();
+        call.patch_count = calls_patches;
+        call.runs = runs.data();
+        call.run_count = static_cast<int64_t>(runs.size());
+        call.block_stride = bytes * kBlock;
+        call.last_outputs = kBlock;
+        call.sums = sums.data();
+        call.sum_stride = 4 * kBlock;
+        for (int64_t block = 0; block < blocks; block += chunk) {
+          call.weights = weights.data() + block * call.block_stride;
+          call.blocks = static_cast<int32_t>(std::min(chunk, blocks - block));
+          kernel->gemm(call);
         }
       });
     }
@@ -181,14 +207,14 @@ double used(const Layer& layer) {
   return static_cast<double>(layer.outputs) / done * layer.channels / ((layer.channels + 7) / 8 * 8);
 }
 
-void bench_layers(const std::vector<const BitGemm*>& kernels, double roof, ThreadPool& pool) {
+void bench_layers(const Kernels& kernels, double roof, ThreadPool& pool) {
   for (const Layer& layer : kLayers) {
     ConvShape s;
     s.input_height = s.input_width = layer.size;
     s.channels_in = layer.channels * layer.copies, s.channels_out = layer.outputs;
     s.window.height = s.window.width = layer.kernel, s.window.stride_height = s.window.stride_width = layer.stride;
-    slide(layer.size, layer.kernel, layer.stride, 1, !layer.valid, &s.output_height, &s.window.pad_top);
-    slide(layer.size, layer.kernel, layer.stride, 1, !layer.valid, &s.output_width, &s.window.pad_left);
+    Status slid = slide(layer.size, layer.kernel, layer.stride, 1, !layer.valid, &s.output_height, &s.window.pad_top);
+    if (slid.ok()) slid = slide(layer.size, layer.kernel, layer.stride, 1, !layer.valid, &s.output_width, &s.window.pad_left);
     const ChannelLayout layout = ChannelLayout::copied(layer.copies, layer.channels);
     std::vector<int32_t> filter(static_cast<size_t>(s.channels_out * layer.kernel * layer.kernel * ((s.channels_in + 31) / 32)));
     for (size_t i = 0; i < filter.size(); ++i) filter[i] = static_cast<int32_t>(i * 2654435761u);
@@ -209,8 +235,8 @@ void bench_layers(const std::vector<const BitGemm*>& kernels, double roof, Threa
       const int64_t words = static_cast<int64_t>(filter.size());
       const std::string error = layer.bits ? convs[i].prepare(s, layout, filter.data(), words, compare, pool.threads(), kernels[i]->name)
                                            : convs[i].prepare(s, layout, filter.data(), words, floats, pool.threads(), kernels[i]->name);
-      if (!error.empty()) {
-        std::printf("%s: %s\n", layer.name, error.c_str());
+      if (!slid.ok() || !error.empty()) {
+        std::printf("%s: %s%s\n", layer.name, slid.text().c_str(), error.c_str());
         return;
       }
       input.resize(static_cast<size_t>(convs[i].input_bytes() / 4), 0x5a5a5a5a);
@@ -230,15 +256,17 @@ void bench_layers(const std::vector<const BitGemm*>& kernels, double roof, Threa
 
 int main(int argc, char** argv) {
   using namespace bduo;
-  if (!cpu_isa_error().empty()) {
-    std::fprintf(stderr, "%s\n", cpu_isa_error().c_str());
+  Kernels kernels;
+  Status status = cpu_status();
+  if (status.ok()) status = choose_kernels({argv + std::min(argc, 2), argv + argc}, &kernels);
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s\n", status.text().c_str());
     return 1;
   }
   ThreadPool pool(argc > 1 ? std::atoi(argv[1]) : 1);
   const double roof = print_limits();
-  const std::vector<const BitGemm*> kernels = kernels_here();
   std::printf("multiply-adds a nanosecond; %d threads for convolutions; the time is the first kernel's\n%-34s", pool.threads(), "");
-  for (const BitGemm* kernel : kernels) std::printf(" %10s", kernel->name);
+  for (const Kernel<BitGemm>* kernel : kernels) std::printf(" %10s", kernel->name);
   std::printf("%14s%9s%9s\n", "time", "of roof", "used");
   bench_gemms(kernels);
   bench_layers(kernels, roof, pool);

@@ -166,7 +166,7 @@ std::string set_option(const char* key, const char* value, Delegate* delegate) {
 extern "C" BDUO_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
                                                                      void (*report_error)(const char*)) {
   auto delegate = std::make_unique<bduo::Delegate>();
-  std::string error = bduo::cpu_isa_error();
+  std::string error = bduo::cpu_status().text();
   for (size_t i = 0; i < count && error.empty(); ++i) error = bduo::set_option(keys[i], values[i], delegate.get());
   if (!error.empty()) {
     if (report_error) report_error(("bduo_runtime: " + error).c_str());

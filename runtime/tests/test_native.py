@@ -25,7 +25,7 @@ def build(folder: Path, *options: str, targets: tuple[str, ...] = ("all",)) -> P
     return folder
 
 
-TESTS = tuple(f"{name}_test" for name in ("shape", "stages", "bits", "thread_pool", "conv"))
+TESTS = tuple(f"{name}_test" for name in ("shape", "dispatch", "bit_gemm", "stages", "bits", "thread_pool", "conv"))
 
 
 @pytest.mark.skipif(shutil.which("cmake", path=ENVIRONMENT["PATH"]) is None, reason="CMake is not installed")
@@ -39,7 +39,7 @@ def test_native(tmp_path):
 def test_sanitized(tmp_path, sanitizers):
     build(tmp_path, f"-DBDUO_RUNTIME_SANITIZE={sanitizers}", "-DCMAKE_BUILD_TYPE=RelWithDebInfo", targets=TESTS)
     for name in TESTS:
-        # The argument is conv_test's: every twentieth shape.
+        # The argument is for those that sweep many sizes: every twentieth.
         assert ", 0 failed" in run(tmp_path, f"tests/cpp/{name}", "20")
 
 

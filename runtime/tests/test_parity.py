@@ -1,6 +1,7 @@
 """The same outputs as LCE's own interpreter, on random graphs of all operators: bits and integers exactly."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ FORMS = (
 )  # fmt: skip
 SHAPES = [(7, 9, 5), (8, 8, 16), (12, 7, 33), (9, 9, 32), (10, 11, 3), (8, 13, 40)]
 SEEDS = range(len(SHAPES))
-ISAS = ("portable", "popcnt", "avx2", "avx512", "neon")
+LIST = Path(__file__).parents[1] / "src" / "kernels" / "list.inc"
+ISAS = re.findall(r'^BDUO_FEATURE\(\w+, "(\w+)"', LIST.read_text(), re.MULTILINE)
 
 
 def images(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> np.ndarray:

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "conv/plan.h"
+#include "file_limits.h"
 
 namespace bduo {
 namespace {
@@ -29,7 +30,7 @@ CompareStage CompareStage::from_lce_thresholds(const ConvShape& shape, const int
   return stage;
 }
 
-std::string BinaryConv::Plan::prepare_scaling(Activation activation, const std::vector<float>& multipliers, const std::vector<float>& biases,
+std::string OutputStage::prepare_scaling(Activation activation, const std::vector<float>& multipliers, const std::vector<float>& biases,
                                               double scale, double zero_point) {
   const size_t channels = static_cast<size_t>(shape.channels_out);
   if (multipliers.size() != channels || biases.size() != channels) return "multiplier and bias are not one an output channel";
@@ -50,15 +51,15 @@ std::string BinaryConv::Plan::prepare_scaling(Activation activation, const std::
   return {};
 }
 
-std::string BinaryConv::Plan::prepare_stage(const CompareStage& stage) {
+std::string OutputStage::prepare(const CompareStage& stage) {
   output = Output::kBits;
-  if (stage.copies < 1 || stage.copies > 1 << 16) return "copies are not positive or too many";
+  if (stage.copies < 1 || stage.copies > limits::kMostCopies) return "copies are not positive or too many";
   const int64_t size = int64_t{stage.copies} * shape.channels_out;
   if (static_cast<int64_t>(stage.threshold.size()) != size) return "thresholds are not one a channel and copy";
   if (!stage.inverted.empty() && static_cast<int64_t>(stage.inverted.size()) != size) return "directions are not one a channel and copy";
   if (!stage.negate.empty() && static_cast<int64_t>(stage.negate.size()) != shape.channels_out) return "signs are not one a channel";
   if (stage.pooled) {
-    if (std::string error = stage.pool.validate(); !error.empty()) return "max pool: " + error;
+    if (Status status = stage.pool.validate(); !status.ok()) return "max pool: " + status.text();
     if (stage.pool.batch != shape.batch || stage.pool.input_height != shape.output_height || stage.pool.input_width != shape.output_width) {
       return "the max pool's input is not the convolution's output";
     }
@@ -83,12 +84,12 @@ std::string BinaryConv::Plan::prepare_stage(const CompareStage& stage) {
   return {};
 }
 
-std::string BinaryConv::Plan::prepare_stage(const FloatStage& stage) {
+std::string OutputStage::prepare(const FloatStage& stage) {
   output = Output::kFloat;
   return prepare_scaling(stage.activation, stage.multiplier, stage.bias, 1, 0);
 }
 
-std::string BinaryConv::Plan::prepare_stage(const Int8Stage& stage) {
+std::string OutputStage::prepare(const Int8Stage& stage) {
   output = Output::kInt8;
   if (!(stage.scale > 0) || !std::isfinite(stage.scale)) return "the scale of the int8 output is not positive and finite";
   return prepare_scaling(stage.activation, stage.multiplier, stage.bias, stage.scale, stage.zero_point);
@@ -99,10 +100,10 @@ std::string BinaryConv::prepare_any(const ConvShape& shape, const ChannelLayout&
                                     const Stage& stage, const std::vector<uint8_t>& negate, int threads, const char* kernel) {
   plan_.reset();
   auto plan = std::make_unique<Plan>();
-  plan->shape = shape;
-  if (std::string error = shape.validate(); !error.empty()) return error;
-  if (std::string error = plan->prepare_stage(stage); !error.empty()) return error;
-  if (std::string error = plan->prepare(input, filter, filter_words, negate, threads, kernel); !error.empty()) return error;
+  plan->shape = plan->stage.shape = shape;
+  if (Status status = shape.validate(); !status.ok()) return status.text();
+  if (std::string error = plan->stage.prepare(stage); !error.empty()) return error;
+  if (Status status = plan->prepare(input, Filter(shape, filter, negate), filter_words, threads, kernel); !status.ok()) return status.text();
   plan_ = std::move(plan);
   return {};
 }
@@ -123,22 +124,18 @@ std::string BinaryConv::prepare(const ConvShape& shape, const ChannelLayout& inp
 }
 
 int64_t BinaryConv::input_bytes() const {
-  return plan_->input_pixel * plan_->shape.batch * plan_->shape.input_height * plan_->shape.input_width;
+  return plan_->patches.input_pixel * plan_->shape.batch * plan_->shape.input_height * plan_->shape.input_width;
 }
 
-int64_t BinaryConv::output_bytes() const {
-  const int64_t pixels = plan_->rows * plan_->row_width();
-  if (plan_->output == Output::kBits) return pixels * plan_->output_layout.words * 4;
-  return pixels * plan_->shape.channels_out * (plan_->output == Output::kFloat ? 4 : 1);
-}
+int64_t BinaryConv::output_bytes() const { return plan_->tasks.bands.rows * plan_->stage.width() * plan_->stage.pixel_bytes(); }
 
-const ChannelLayout& BinaryConv::output_layout() const { return plan_->output_layout; }
+const ChannelLayout& BinaryConv::output_layout() const { return plan_->stage.output_layout; }
 
-const char* BinaryConv::kernel() const { return plan_ != nullptr ? plan_->gemm->name : ""; }
+const char* BinaryConv::kernel() const { return plan_ != nullptr ? plan_->kernel->name : ""; }
 
 void BinaryConv::run(const int32_t* input, void* output, ThreadPool& pool, const float* residual) {
   const uint8_t* bits = reinterpret_cast<const uint8_t*>(input);
-  pool.run(plan_->bands * plan_->chunk_tasks, [&](int64_t task, int thread) {
+  pool.run(plan_->tasks.count(), [&](int64_t task, int thread) {
     plan_->run_task(bits, static_cast<uint8_t*>(output), residual, task, plan_->scratch[static_cast<size_t>(thread)]);
   });
 }

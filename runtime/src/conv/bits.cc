@@ -6,14 +6,16 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/kernels.h"
+#include "file_limits.h"
+#include "kernels/cpu.h"
+#include "kernels/dispatch.h"
 
 namespace bduo {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // numbers a task should have at least
 
-// work(first, last) for ranges of rows.
+// Calls work(first, last) for ranges of rows.
 template <class Work>
 void over_rows(int64_t rows, int64_t row_size, ThreadPool& pool, const Work& work) {
   const int64_t most = pool.threads() == 1 ? 1 : int64_t{4} * pool.threads();
@@ -21,7 +23,7 @@ void over_rows(int64_t rows, int64_t row_size, ThreadPool& pool, const Work& wor
   pool.run(tasks, [&](int64_t task, int) { work(rows * task / tasks, rows * (task + 1) / tasks); });
 }
 
-// signs(x, n, bits) for every row; rows without padding bits are one long row.
+// Calls signs(x, n, bits) for every row; rows without padding bits make one long row.
 template <class T, class Signs>
 void quantize_rows(const T* input, int64_t rows, int32_t channels, int32_t* output, ThreadPool& pool, const Signs& signs) {
   const int64_t bytes = (int64_t{channels} + 7) / 8, stride = int64_t{words_of(channels)} * 4;
@@ -38,7 +40,7 @@ void quantize_rows(const T* input, int64_t rows, int32_t channels, int32_t* outp
   });
 }
 
-// All bits equal, padding bits 0.
+// Makes all bits equal, but padding bits 0.
 void fill_bits(bool bit, int64_t n, uint8_t* bits) {
   std::memset(bits, bit ? 0xff : 0, static_cast<size_t>((n + 7) / 8));
   if (bit && n % 8 != 0) bits[n / 8] = static_cast<uint8_t>((1 << n % 8) - 1);
@@ -60,7 +62,7 @@ void dequantize_rows(const int32_t* input, int64_t rows, int32_t channels, T one
 }  // namespace
 
 void quantize(const float* input, int64_t rows, int32_t channels, int32_t* output, ThreadPool& pool) {
-  quantize_rows(input, rows, channels, output, pool, best_stages(cpu_isa()).float_signs);
+  quantize_rows(input, rows, channels, output, pool, best_stages(cpu_features()).code->float_signs);
 }
 
 void quantize(const int8_t* input, int32_t zero_point, int64_t rows, int32_t channels, int32_t* output, ThreadPool& pool) {
@@ -69,7 +71,7 @@ void quantize(const int8_t* input, int32_t zero_point, int64_t rows, int32_t cha
                   [=](const int8_t*, int64_t n, uint8_t* bits) { fill_bits(zero_point > 127, n, bits); });
     return;
   }
-  const auto signs = best_stages(cpu_isa()).int8_signs;
+  const auto signs = best_stages(cpu_features()).code->int8_signs;
   quantize_rows(input, rows, channels, output, pool,
                 [=](const int8_t* x, int64_t n, uint8_t* bits) { signs(x, n, static_cast<int8_t>(zero_point), bits); });
 }
@@ -94,25 +96,27 @@ void dequantize(const int32_t* input, int64_t rows, int32_t channels, bool one, 
   dequantize_rows(input, rows, channels, one, zero, output, pool);
 }
 
-std::string int8_values(float scale, int32_t zero_point, int8_t* one, int8_t* zero) {
-  if (!(scale > 0) || !std::isfinite(scale)) return "the scale of int8 values is not positive and finite";
+Status int8_values(float scale, int32_t zero_point, int8_t* one, int8_t* zero) {
+  if (!(scale > 0) || !std::isfinite(scale)) return Status::error("the scale of int8 values is not positive and finite");
   const int64_t offset = static_cast<int64_t>(std::round(std::min(1.0f / scale, 1e9f)));
   const auto clamp = [](int64_t x) { return static_cast<int8_t>(std::min<int64_t>(std::max<int64_t>(x, -128), 127)); };
   *zero = clamp(zero_point + offset);
   *one = clamp(zero_point - offset);
-  return {};
+  return Status();
 }
 
-std::string ThresholdQuantize::validate() const {
-  if (channels < 1 || copies < 1 || channels > 1 << 24 || copies > 1 << 16) return "channels or copies are not positive or too large";
+Status ThresholdQuantize::validate() const {
+  if (channels < 1 || copies < 1 || channels > limits::kLargestSize || copies > limits::kMostCopies) {
+    return Status::error("channels or copies are not positive or too large");
+  }
   const uint64_t size = static_cast<uint64_t>(channels) * static_cast<uint64_t>(copies);
-  if (threshold.size() != size || greater.size() != size) return "thresholds or directions are not one a channel and copy";
-  return {};
+  if (threshold.size() != size || greater.size() != size) return Status::error("thresholds or directions are not one a channel and copy");
+  return Status();
 }
 
 void ThresholdQuantize::run(const float* input, int64_t rows, int32_t* output, ThreadPool& pool) const {
-  constexpr int64_t kBlockBytes = 1 << 14;  // of rows that are compared with one threshold after another, so that they stay in the cache
-  const auto below = best_stages(cpu_isa()).float_below;
+  constexpr int64_t kBlockBytes = 1 << 14;  // so many bytes of rows stay in the cache while they are compared with one copy after another
+  const auto below = best_stages(cpu_features()).code->float_below;
   const int64_t copy_bytes = (int64_t{channels} + 7) / 8, bytes = copies * copy_bytes, stride = (bytes + 3) / 4 * 4;
   std::vector<uint8_t> directions(static_cast<size_t>(bytes));
   for (size_t k = 0; k < static_cast<size_t>(copies); ++k) {
@@ -126,9 +130,12 @@ void ThresholdQuantize::run(const float* input, int64_t rows, int32_t* output, T
   over_rows(rows, int64_t{channels} * copies, pool, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; row += block) {
       const int64_t count = std::min(block, last - row);
+      FloatRows block_rows;
+      block_rows.first = input + row * channels;
+      block_rows.stride = block_rows.n = channels;
+      block_rows.rows = count;
       for (int64_t k = 0; k < copies; ++k) {
-        below(input + row * channels, channels, count, channels, threshold.data() + k * channels, directions.data() + k * copy_bytes,
-              out + row * stride + k * copy_bytes, stride);
+        below(block_rows, threshold.data() + k * channels, directions.data() + k * copy_bytes, out + row * stride + k * copy_bytes, stride);
       }
       for (int64_t i = 0; i < count; ++i) std::memset(out + (row + i) * stride + bytes, 0, static_cast<size_t>(stride - bytes));
     }

@@ -6,15 +6,19 @@
 #include <memory>
 #include <new>
 
+#include "file_limits.h"
+#include "status.h"
+
 namespace bduo {
+
+inline Status no_memory() { return Status::error("there is not enough memory for this convolution"); }
 
 template <class T>
 class Buffer {
  public:
-  // Zeroed. False if there is no such memory; `count` must not be negative.
+  // All elements are zero. False if there is no such memory; `count` must not be negative.
   bool allocate(int64_t count) {
-    constexpr int64_t kMostBytes = int64_t{1} << 33;
-    if (count > kMostBytes / static_cast<int64_t>(sizeof(T))) return false;
+    if (count > limits::kMostBufferBytes / static_cast<int64_t>(sizeof(T))) return false;
     const size_t bytes = static_cast<size_t>(count) * sizeof(T) + kAlignment;
     memory_.reset(new (std::nothrow) unsigned char[bytes]());
     if (memory_ == nullptr) return false;

@@ -4,45 +4,43 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "file_limits.h"
+
 namespace bduo {
 namespace {
 
-constexpr int64_t kMostElements = int64_t{1} << 31;  // of any tensor, in bits or numbers
-constexpr int64_t kLargestSize = int64_t{1} << 24;   // of any one dimension, window, stride or dilation
-constexpr int64_t kLargestDepth = int64_t{1} << 28;  // so that twice an accumulator, and sums of a few, stay in int32
-
 int64_t effective(int64_t window, int64_t dilation) { return (window - 1) * dilation + 1; }
 
-// Multiplies checked sizes, false once the product passes kMostElements.
+// Multiplies checked sizes. False once the product passes limits::kMostConvElements.
 bool product_fits(std::initializer_list<int64_t> sizes) {
   int64_t product = 1;
   for (int64_t size : sizes) {
-    if (size > kMostElements / product) return false;
+    if (size > limits::kMostConvElements / product) return false;
     product *= size;
   }
   return true;
 }
 
 bool sizes_are(std::initializer_list<int64_t> sizes) {
-  return std::all_of(sizes.begin(), sizes.end(), [](int64_t size) { return size >= 1 && size <= kLargestSize; });
+  return std::all_of(sizes.begin(), sizes.end(), [](int64_t size) { return size >= 1 && size <= limits::kLargestSize; });
 }
 
-// One dimension of a window over an image: it starts inside the image or its padding, and the padding is less than it.
+// Whether one dimension of a window fits an image: it starts inside the image or its padding, and the padding is less than it.
 bool slides(int64_t input, int64_t output, int64_t window, int64_t stride, int64_t dilation, int64_t pad) {
   const int64_t size = effective(window, dilation);
-  return size <= kLargestSize && pad >= 0 && pad < size && (output - 1) * stride - pad < input;
+  return size <= limits::kLargestSize && pad >= 0 && pad < size && (output - 1) * stride - pad < input;
 }
 
-std::string check_window(const Window& w, int64_t input_height, int64_t input_width, int64_t output_height, int64_t output_width) {
+Status check_window(const Window& w, int64_t input_height, int64_t input_width, int64_t output_height, int64_t output_width) {
   if (!sizes_are({w.height, w.width, w.stride_height, w.stride_width, w.dilation_height, w.dilation_width, input_height, input_width,
                   output_height, output_width})) {
-    return "a size, window, stride or dilation is not positive or too large";
+    return Status::error("a size, window, stride or dilation is not positive or too large");
   }
   if (!slides(input_height, output_height, w.height, w.stride_height, w.dilation_height, w.pad_top) ||
       !slides(input_width, output_width, w.width, w.stride_width, w.dilation_width, w.pad_left)) {
-    return "the window, its padding and the sizes of input and output do not fit together";
+    return Status::error("the window, its padding and the sizes of input and output do not fit together");
   }
-  return {};
+  return Status();
 }
 
 }  // namespace
@@ -61,38 +59,40 @@ ChannelLayout ChannelLayout::copied(int32_t copies, int32_t channels) {
   return layout;
 }
 
-std::string slide(int32_t input, int32_t window, int32_t stride, int32_t dilation, bool same, int32_t* output, int32_t* pad_before) {
-  if (!sizes_are({input, window, stride, dilation}) || effective(window, dilation) > kLargestSize) {
-    return "a size, window, stride or dilation is not positive or too large";
+Status slide(int32_t input, int32_t window, int32_t stride, int32_t dilation, bool same, int32_t* output, int32_t* pad_before) {
+  if (!sizes_are({input, window, stride, dilation}) || effective(window, dilation) > limits::kLargestSize) {
+    return Status::error("a size, window, stride or dilation is not positive or too large");
   }
   const int64_t size = effective(window, dilation);
   const int64_t count = same ? (int64_t{input} + stride - 1) / stride : (int64_t{input} - size + stride) / stride;
-  if (!same && input < size) return "the window is larger than the image";
+  if (!same && input < size) return Status::error("the window is larger than the image");
   *output = static_cast<int32_t>(count);
   *pad_before = same ? static_cast<int32_t>(std::max<int64_t>(0, (count - 1) * stride + size - input) / 2) : 0;
-  return {};
+  return Status();
 }
 
-std::string ConvShape::validate() const {
-  if (!sizes_are({batch, channels_in, channels_out, groups})) return "batch, channels or groups are not positive or too large";
-  if (channels_in % groups != 0 || channels_out % groups != 0) return "channels are not a multiple of the groups";
-  if (std::string error = check_window(window, input_height, input_width, output_height, output_width); !error.empty()) return error;
+Status ConvShape::validate() const {
+  if (!sizes_are({batch, channels_in, channels_out, groups})) {
+    return Status::error("batch, channels or groups are not positive or too large");
+  }
+  if (channels_in % groups != 0 || channels_out % groups != 0) return Status::error("channels are not a multiple of the groups");
+  if (Status status = check_window(window, input_height, input_width, output_height, output_width); !status.ok()) return status;
   if (!product_fits({batch, input_height, input_width, int64_t{channels_in} + 31}) ||
       !product_fits({batch, output_height, output_width, channels_out}) ||
-      !product_fits({channels_out, window.height, window.width, int64_t{channels_in / groups} + 31}) || depth() > kLargestDepth) {
-    return "the tensors are too large";
+      !product_fits({channels_out, window.height, window.width, int64_t{channels_in / groups} + 31}) || depth() > limits::kLargestDepth) {
+    return Status::error("the tensors are too large");
   }
-  return {};
+  return Status();
 }
 
-std::string PoolShape::validate() const {
-  if (!sizes_are({batch})) return "the batch is not positive or too large";
-  if (window.dilation_height != 1 || window.dilation_width != 1) return "a pool has no dilation";
-  if (std::string error = check_window(window, input_height, input_width, output_height, output_width); !error.empty()) return error;
+Status PoolShape::validate() const {
+  if (!sizes_are({batch})) return Status::error("the batch is not positive or too large");
+  if (window.dilation_height != 1 || window.dilation_width != 1) return Status::error("a pool has no dilation");
+  if (Status status = check_window(window, input_height, input_width, output_height, output_width); !status.ok()) return status;
   if (!product_fits({batch, input_height, input_width}) || !product_fits({batch, output_height, output_width})) {
-    return "the tensors are too large";
+    return Status::error("the tensors are too large");
   }
-  return {};
+  return Status();
 }
 
 }  // namespace bduo

@@ -10,6 +10,8 @@
 #include <new>
 #include <vector>
 
+#include "file_limits.h"
+
 namespace bduo {
 namespace {
 
@@ -34,7 +36,7 @@ struct ThreadPool::State {
 
   std::vector<Worker> workers;
 
-  // The run under way; written by run_raw before `generation` is raised, read by workers after they see it.
+  // The run under way is written by run_raw before `generation` is raised, and read by workers after they see it.
   RawTask task = nullptr;
   const void* context = nullptr;
   int64_t count = 0;
@@ -78,7 +80,7 @@ struct ThreadPool::State {
 };
 
 ThreadPool::ThreadPool(int threads) : state_(new State) {
-  const int wanted = std::min(std::max(threads, 1), 256) - 1;
+  const int wanted = std::min(std::max(threads, 1), limits::kMostThreads) - 1;
   state_->workers.resize(static_cast<size_t>(wanted));  // no reallocation: threads hold pointers to their entry
   int started = 0;
   for (; started < wanted; ++started) {

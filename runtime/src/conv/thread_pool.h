@@ -8,7 +8,8 @@ namespace bduo {
 
 class ThreadPool {
  public:
-  // threads < 1 means 1, at most 256. A pool that cannot start all its threads has fewer, threads() says how many.
+  // Fewer than 1 means 1, more than limits::kMostThreads means that. A pool that cannot start all its threads has fewer; threads() says
+  // how many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -17,7 +18,7 @@ class ThreadPool {
   int threads() const;
 
   // Calls task(index, thread) for every index in 0..count-1, thread in 0..threads()-1 being who runs it; returns when all are
-  // done. Tasks are taken in order, each by the next idle thread. Not reentrant: one run at a time for a pool.
+  // done. Tasks are taken in order, each by the next idle thread. A pool can have one run at a time.
   template <class Task>
   void run(int64_t count, const Task& task) {
     run_raw(count, [](const void* context, int64_t index, int thread) { (*static_cast<const Task*>(context))(index, thread); }, &task);

@@ -146,7 +146,7 @@ bool threshold_quantize(const Comparison& comparison, ThresholdQuantize* stage) 
       stage->greater.push_back(!(at_least && !at_most));
     }
   }
-  return stage->validate().empty();
+  return stage->validate().ok();
 }
 
 }  // namespace bduo

@@ -11,9 +11,9 @@ namespace {
 
 std::string slide_over(const Window& options, bool same, int32_t height, int32_t width, Window* window, int32_t* out_height, int32_t* out_width) {
   *window = options;
-  std::string error = slide(height, options.height, options.stride_height, options.dilation_height, same, out_height, &window->pad_top);
-  if (error.empty()) error = slide(width, options.width, options.stride_width, options.dilation_width, same, out_width, &window->pad_left);
-  return error;
+  Status status = slide(height, options.height, options.stride_height, options.dilation_height, same, out_height, &window->pad_top);
+  if (status.ok()) status = slide(width, options.width, options.stride_width, options.dilation_width, same, out_width, &window->pad_left);
+  return status.text();
 }
 
 std::string pool_over(const Node& node, const std::vector<int32_t>& dims, PoolShape* pool) {
@@ -21,7 +21,7 @@ std::string pool_over(const Node& node, const std::vector<int32_t>& dims, PoolSh
   pool->input_height = dims[1];
   pool->input_width = dims[2];
   std::string error = slide_over(node.window, node.same, dims[1], dims[2], &pool->window, &pool->output_height, &pool->output_width);
-  return error.empty() ? pool->validate() : error;
+  return error.empty() ? pool->validate().text() : error;
 }
 
 // Dimensions that count_rows() has passed.
@@ -157,7 +157,7 @@ std::string Partition::prepare_step(TfLiteContext* context, const Step& step, Pr
       if (words_of(prepared->channels) != input.back()) return "its output does not have as many channels as its input";
       output.back() = prepared->channels;
       if (to.type == kTfLiteInt8) {
-        const std::string error = int8_values(to.params.scale, to.params.zero_point, &prepared->one, &prepared->zero);
+        const std::string error = int8_values(to.params.scale, to.params.zero_point, &prepared->one, &prepared->zero).text();
         if (!error.empty()) return error;
       }
       break;
@@ -186,7 +186,7 @@ std::string Partition::prepare_conv(TfLiteContext* context, const Step& step, Pr
   shape.groups = node.groups;
   shape.zero_padding = node.zero_padding;
   std::string error = slide_over(node.window, node.same, input[1], input[2], &shape.window, &shape.output_height, &shape.output_width);
-  if (error.empty()) error = shape.validate();
+  if (error.empty()) error = shape.validate().text();
   if (!error.empty()) return error;
   prepared->macs = shape.macs();
   std::vector<int32_t>& output = prepared->dims;

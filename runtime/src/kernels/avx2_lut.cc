@@ -1,4 +1,4 @@
-// The bit GEMM for AVX2 by table look-up. Compiled with -mavx2: nothing here may run without it, and nothing inline from elsewhere.
+// The bit GEMM for AVX2 by table look-up.
 //
 // For a nibble a of activations, the table kTables[a] holds popcount(a ^ w) for the 16 nibbles w. vpshufb looks 32 nibbles of weights
 // up at once, those of 32 outputs, and the results are added as bytes: two instructions for 128 multiply-adds. A byte holds the sum of
@@ -9,7 +9,7 @@
 namespace bduo::kernels {
 namespace {
 
-constexpr int32_t kFlushBytes = 31;  // 31 * 8 <= 255
+constexpr int32_t kFlushBytes = 31;  // a byte holds 31 * 8
 
 struct Tables {
   alignas(64) uint8_t nibble[16][16];
@@ -96,7 +96,7 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t first_block) {
   }
 }
 
-// All patches times kBlocks blocks, the last patches in smaller tiles.
+// Multiplies all patches by kBlocks blocks, the last patches in smaller tiles.
 template <int kPatches, int kBlocks>
 void tiles(const GemmCall& call, int64_t first_patch, int32_t first_block) {
   for (; first_patch + kPatches <= call.patch_count; first_patch += kPatches) tile<kPatches, kBlocks>(call, first_patch, first_block);
@@ -114,6 +114,14 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm avx2_lut = {"avx2_lut", Isa::kAvx2, 1, 1, 2, kFlushBytes, expand, pack, gemm};
+constexpr BitGemm avx2_lut = [] {
+  BitGemm kernel;
+  kernel.expansion = 2;
+  kernel.flush_bytes = kFlushBytes;
+  kernel.expand = expand;
+  kernel.pack = pack_interleaved;
+  kernel.gemm = gemm;
+  return kernel;
+}();
 
 }  // namespace bduo::kernels

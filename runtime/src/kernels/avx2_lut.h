@@ -3,22 +3,22 @@
 
 #include <immintrin.h>
 
-#include "kernels/kernels.h"
+#include "kernels/bit_gemm.h"
 
 namespace bduo::kernels {
-namespace {  // for AVX2 only: every file that includes this has its own
+namespace {
 
 constexpr int popcount4(int x) { return (x & 1) + (x >> 1 & 1) + (x >> 2 & 1) + (x >> 3 & 1); }
 
-// The nibbles of every byte.
+// Each takes one nibble of every byte.
 inline __m256i low_of(__m256i bytes) { return _mm256_and_si256(bytes, _mm256_set1_epi8(15)); }
 inline __m256i high_of(__m256i bytes) { return _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15)); }
 
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
-// Byte k of the 32 outputs side by side: output i at byte 2 * i, output 16 + i at byte 2 * i + 1, so that the even and the odd bytes
+// Puts byte k of the 32 outputs side by side: output i at byte 2 * i, output 16 + i at byte 2 * i + 1, so that the even and the odd bytes
 // of a register, widened to 16 bits, are outputs in order.
-inline void pack(const uint8_t* rows, int64_t k_bytes, int32_t, uint8_t* out) {
+inline void pack_interleaved(const uint8_t* rows, int64_t k_bytes, int32_t, uint8_t* out) {
   for (int32_t lane = 0; lane < kBlock; ++lane) {
     uint8_t* column = out + (lane < 16 ? 2 * lane : 2 * (lane - 16) + 1);
     for (int64_t k = 0; k < k_bytes; ++k) column[k * kBlock] = rows[lane * k_bytes + k];

@@ -1,10 +1,9 @@
-// The bit GEMM for AVX2 by table look-up for two patches at once. Compiled with -mavx2: nothing here may run without it, and nothing
-// inline from elsewhere.
+// The bit GEMM for AVX2 by table look-up for two patches at once.
 //
-// As avx2_lut.cc, but a table holds the counts of two patches: popcount(a ^ w) in the low and popcount(b ^ w) in the high nibble, for
-// nibbles a and b of neighbouring patches and the 16 nibbles w of weights. One vpshufb looks up 256 multiply-adds. Three results fit in
-// a nibble; then the high ones are added to one register, and the whole bytes, carries and all, to another: the low patch's sum is
-// what remains of it modulo 256 without the high patch's. That is 9 instructions for 3 look-ups, against 12 of single ones, and half
+// It works as avx2_lut.cc does, but a table holds the counts of two patches: popcount(a ^ w) in the low and popcount(b ^ w) in the high
+// nibble, for nibbles a and b of neighbouring patches and the 16 nibbles w of weights. One vpshufb looks up 256 multiply-adds. Three
+// results fit in a nibble; then the high ones are added to one register, and the whole bytes, carries and all, to another: the low patch's
+// sum is what remains of it modulo 256 without the high patch's. That is 9 instructions for 3 look-ups, against 12 of single ones, and half
 // the shuffles, which few ports can do.
 //
 // A last block of at most 16 outputs has them in both halves of a register, which look up two pairs of patches.
@@ -13,7 +12,7 @@
 namespace bduo::kernels {
 namespace {
 
-constexpr int32_t kFlushBytes = 30;  // 30 * 8 <= 255, and a multiple of the 3 bytes that are added up before they are split
+constexpr int32_t kFlushBytes = 30;  // a byte holds 30 * 8, and 30 is a multiple of the 3 bytes that are added up before they are split
 constexpr int32_t kHalf = kBlock / 2;
 
 struct Tables {
@@ -32,15 +31,15 @@ constexpr Tables make_tables() {
 
 constexpr Tables kTables = make_tables();
 
-void pack_block(const uint8_t* rows, int64_t k_bytes, int32_t outputs, uint8_t* out) {
-  if (outputs > kHalf) return pack(rows, k_bytes, outputs, out);
+void pack(const uint8_t* rows, int64_t k_bytes, int32_t outputs, uint8_t* out) {
+  if (outputs > kHalf) return pack_interleaved(rows, k_bytes, outputs, out);
   for (int32_t lane = 0; lane < kHalf; ++lane) {
     uint8_t* column = out + (lane < 8 ? 2 * lane : 2 * (lane - 8) + 1);
     for (int64_t k = 0; k < k_bytes; ++k) column[k * kBlock] = column[k * kBlock + kHalf] = rows[lane * k_bytes + k];
   }
 }
 
-// Bytes a, and b of the patch beside it, become two offsets of tables in 16 bits each: of the low nibbles and of the high ones.
+// A byte a and the byte b of the patch beside it become two offsets of tables, of 16 bits each: of the low nibbles and of the high ones.
 void expand(const uint8_t* bits, int64_t count, int64_t next, uint8_t* out) {
   const __m128i low_nibbles = _mm_set1_epi8(15);
   for (int64_t k = 0; k < count; k += 8) {
@@ -62,7 +61,7 @@ struct Sums {
     for (int p = 0; p < kTile; ++p) both[p] = high[p] = _mm256_setzero_si256();
   }
 
-  // Results of at most three look-ups.
+  // Adds the results of at most three look-ups.
   void add(const __m256i (&some)[kTile]) {
 #pragma GCC unroll 8
     for (int p = 0; p < kTile; ++p) {
@@ -86,7 +85,7 @@ inline __m256i tables_at(const uint8_t* const* patches, int64_t position) {
   return _mm256_inserti128_si256(_mm256_castsi128_si256(first), table_at(patches[kShare - 1] + 2 * position), 1);
 }
 
-// The look-ups of nibble `position` of all patches of a tile, added to `some` or, the first of them, put there.
+// Looks up nibble `position` of all patches of a tile. The first results are put into `some`, later ones are added to it.
 template <int kTile, int kShare, bool kFirst>
 inline void look_up(const uint8_t* const (&patches)[kTile * kShare], int64_t position, __m256i nibbles, __m256i (&some)[kTile]) {
 #pragma GCC unroll 8
@@ -96,7 +95,7 @@ inline void look_up(const uint8_t* const (&patches)[kTile * kShare], int64_t pos
   }
 }
 
-// Sums of 16 outputs for patches `row` and, two on, the other pair's, if there is one.
+// Stores the sums of 16 outputs: those of patch `row` and, if there is another pair, of its patch, which is two rows on.
 inline void store_halves(const GemmCall& call, int64_t row, bool both, int32_t block, const __m256i (&wide)[2]) {
 #pragma GCC unroll 8
   for (int i = 0; i < 2; ++i) {
@@ -162,11 +161,11 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t block) {
   }
 }
 
-// All patches times one block, the last patches in smaller tiles.
+// Multiplies all patches by one block, the last patches in smaller tiles.
 template <int kTile, int kShare>
 void tiles(const GemmCall& call, int64_t first_patch, int32_t block) {
   constexpr int kPatches = kTile * kShare;
-  constexpr int kLeast = kTile > 1 ? kPatches : 1;  // the smallest tile also takes less than it could
+  constexpr int kLeast = kTile > 1 ? kPatches : 1;  // the smallest tile also takes what does not fill it
   for (; first_patch + kLeast <= call.patch_count; first_patch += kPatches) tile<kTile, kShare>(call, first_patch, block);
   if constexpr (kTile > 1) tiles<kTile - 1, kShare>(call, first_patch, block);
 }
@@ -180,6 +179,15 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm avx2_pairs = {"avx2_pairs", Isa::kAvx2, 2, 1, 4, kFlushBytes, expand, pack_block, gemm};
+constexpr BitGemm avx2_pairs = [] {
+  BitGemm kernel;
+  kernel.patches = 2;
+  kernel.expansion = 4;
+  kernel.flush_bytes = kFlushBytes;
+  kernel.expand = expand;
+  kernel.pack = pack;
+  kernel.gemm = gemm;
+  return kernel;
+}();
 
 }  // namespace bduo::kernels

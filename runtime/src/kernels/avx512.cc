@@ -1,27 +1,15 @@
-// The bit GEMM for AVX-512 with VPOPCNTDQ. Compiled for them: nothing here may run without them, and nothing inline from elsewhere.
+// The bit GEMM for AVX-512 with VPOPCNTDQ.
 //
-// A register holds 4 bytes of K of 16 outputs, the activations' 4 bytes are broadcast: xor, vpopcntd and an addition do 512 multiply-adds,
-// and every lane is the sum of one output. A tile is kPatches patches times kVectors such registers.
+// A register holds 4 bytes of K of 16 outputs, and the activations' 4 bytes are broadcast: xor, vpopcntd and an addition do 512
+// multiply-adds, and every lane is the sum of one output. A tile is kPatches patches times kVectors such registers.
 #include <immintrin.h>
 
-#include <climits>
-#include <cstring>
-
-#include "kernels/kernels.h"
+#include "kernels/packing.h"
 
 namespace bduo::kernels {
 namespace {
 
 constexpr int32_t kWord = 4, kLanes = 16, kVectorsPerBlock = kBlock / kLanes;
-
-void expand(const uint8_t* bits, int64_t count, int64_t, uint8_t* out) { std::memcpy(out, bits, static_cast<size_t>(count)); }
-
-// Words of K, the block's outputs of each word side by side.
-void pack(const uint8_t* rows, int64_t k_bytes, int32_t, uint8_t* out) {
-  for (int64_t k = 0; k < k_bytes; k += kWord) {
-    for (int32_t lane = 0; lane < kBlock; ++lane, out += kWord) std::memcpy(out, rows + lane * k_bytes + k, kWord);
-  }
-}
 
 inline __m512i broadcast(const uint8_t* word) {
   int32_t bits;
@@ -66,7 +54,7 @@ void tile(const GemmCall& call, int64_t first_patch, int32_t first_vector) {
   }
 }
 
-// All patches times kVectors registers of outputs, the last patches in smaller tiles.
+// Multiplies all patches by kVectors registers of outputs, the last patches in smaller tiles.
 template <int kPatches, int kVectors>
 void tiles(const GemmCall& call, int64_t first_patch, int32_t first_vector) {
   for (; first_patch + kPatches <= call.patch_count; first_patch += kPatches) tile<kPatches, kVectors>(call, first_patch, first_vector);
@@ -87,6 +75,13 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm avx512 = {"avx512", Isa::kAvx512, 1, kWord, 1, INT_MAX, expand, pack, gemm};
+constexpr BitGemm avx512 = [] {
+  BitGemm kernel;
+  kernel.align = kWord;
+  kernel.expand = copy;
+  kernel.pack = pack_words;
+  kernel.gemm = gemm;
+  return kernel;
+}();
 
 }  // namespace bduo::kernels

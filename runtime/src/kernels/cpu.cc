@@ -1,10 +1,10 @@
-// CPU features, asked of the processor itself: __builtin_cpu_supports needs a compiler's runtime library, and zig's says no to everything.
+// Features are asked of the processor itself: __builtin_cpu_supports needs a compiler's runtime library, and zig's says no to everything.
 #include "kernels/cpu.h"
 
-#include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <iterator>
+#include <string>
+
+#include "kernels/by_name.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -13,12 +13,34 @@
 namespace bduo {
 namespace {
 
-// Those of this architecture, least first, and the best that this machine has.
+class Found {
+ public:
+  // Features are added in the order of the list. One does not count where something that it builds on was not found: then more than its
+  // own bit is missing.
+  void add(Features feature, bool there) {
+    const Features missing = feature & ~features_;
+    if (there && (missing & (missing - 1)) == 0) features_ |= feature;
+  }
+  Features features() const { return features_; }
+
+ private:
+  Features features_ = 0;
+};
+
 #if defined(__x86_64__)
 
-constexpr Isa kIsas[] = {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2, Isa::kAvx512};
+struct Registers {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
 
-// Which registers the operating system saves, as bits.
+// Zeros, and so no features, where the processor does not know the leaf.
+Registers cpuid(unsigned leaf) {
+  Registers r;
+  if (!__get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx)) return {};
+  return r;
+}
+
+// The operating system must save a feature's registers; these bits say which it saves.
 constexpr unsigned kAvxState = 0x06, kAvx512State = 0xe6;
 unsigned saved_state(unsigned features) {
   if (!(features & bit_OSXSAVE)) return 0;
@@ -29,49 +51,57 @@ unsigned saved_state(unsigned features) {
 
 bool all(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
 
-Isa machine_isa() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_POPCNT)) return Isa::kPortable;
-  const unsigned state = saved_state(ecx);
-  if (!all(state, kAvxState) || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & bit_AVX2)) return Isa::kPopcnt;
-  if (!all(state, kAvx512State) || !all(ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512VL)) return Isa::kAvx2;
-  return ecx & bit_AVX512VPOPCNTDQ ? Isa::kAvx512 : Isa::kAvx2;
+void add_features(Found& found) {
+  const Registers basic = cpuid(1), extended = cpuid(7);
+  const unsigned state = saved_state(basic.ecx);
+  found.add(kPopcnt, all(basic.ecx, bit_POPCNT));
+  found.add(kAvx2, all(state, kAvxState) && all(extended.ebx, bit_AVX2));
+  found.add(kAvx512, all(state, kAvx512State) && all(extended.ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512VL) &&
+                         all(extended.ecx, bit_AVX512VPOPCNTDQ));
 }
 
 #elif defined(__aarch64__)
 
-constexpr Isa kIsas[] = {Isa::kPortable, Isa::kNeon};
-
-Isa machine_isa() { return Isa::kNeon; }  // part of the architecture
+void add_features(Found& found) { found.add(kNeon, true); }  // it is a part of the architecture
 
 #else
 
-constexpr Isa kIsas[] = {Isa::kPortable};
-
-Isa machine_isa() { return Isa::kPortable; }
+void add_features(Found&) {}
 
 #endif
 
-constexpr Isa kAll[] = {Isa::kPortable, Isa::kPopcnt, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
+Features machine_features() {
+  Found found;
+  found.add(kPortable, true);
+  add_features(found);
+  return found.features();
+}
+
+struct InstructionSet {
+  const char* name;
+  Features needs;
+};
+
+// Every feature names the instruction set that it and all that it builds on make up; those of other processors are known too.
+constexpr InstructionSet kInstructionSets[] = {
+#define BDUO_FEATURE(constant, name, builds_on, flags) {name, constant},
+#include "kernels/list.inc"
+};
 
 struct Choice {
-  Isa isa;
-  std::string error;
+  Features features;
+  Status status;
 };
 
 Choice choose() {
-  const Isa best = machine_isa();
+  const Features machine = machine_features();
   const char* wish = std::getenv("BDUO_RUNTIME_ISA");
-  if (wish == nullptr || *wish == '\0') return {best, ""};
-  std::string available;
-  for (Isa isa : kIsas) {
-    if (isa > best) break;
-    if (std::strcmp(wish, isa_name(isa)) == 0) return {isa, ""};
-    available += (available.empty() ? "" : ", ") + std::string(isa_name(isa));
-  }
-  const bool known = std::any_of(std::begin(kAll), std::end(kAll), [&](Isa isa) { return std::strcmp(wish, isa_name(isa)) == 0; });
-  return {best, std::string("BDUO_RUNTIME_ISA: ") + (known ? "this machine or build lacks " : "there is no instruction set ") + wish +
-                    "; it can be " + available};
+  if (wish == nullptr || *wish == '\0') return {machine, Status()};
+  const auto found = by_name<InstructionSet>(kInstructionSets, wish, machine);
+  if (found.row != nullptr) return {found.row->needs, Status()};
+  return {machine, Status::error(std::string("BDUO_RUNTIME_ISA: ") +
+                                 (found.known ? "this machine or build lacks " : "there is no instruction set ") + wish + "; it can be " +
+                                 found.available)};
 }
 
 const Choice& choice() {
@@ -81,24 +111,8 @@ const Choice& choice() {
 
 }  // namespace
 
-const char* isa_name(Isa isa) {
-  switch (isa) {
-    case Isa::kNeon:
-      return "neon";
-    case Isa::kAvx512:
-      return "avx512";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kPopcnt:
-      return "popcnt";
-    case Isa::kPortable:
-      break;
-  }
-  return "portable";
-}
+Features cpu_features() { return choice().features; }
 
-Isa cpu_isa() { return choice().isa; }
-
-const std::string& cpu_isa_error() { return choice().error; }
+const Status& cpu_status() { return choice().status; }
 
 }  // namespace bduo

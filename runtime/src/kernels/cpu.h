@@ -1,20 +1,16 @@
-// What instruction sets this machine and its operating system allow, and the user's wish to use less.
+// Which features this machine and its operating system have, and the user's wish to use fewer.
 #pragma once
 
-#include <string>
+#include "kernels/features.h"
+#include "status.h"
 
 namespace bduo {
 
-// Of one architecture, each includes those before it.
-enum class Isa { kPortable, kPopcnt, kAvx2, kAvx512, kNeon };
+// All that the machine has, or of them those of the instruction set that the environment variable BDUO_RUNTIME_ISA names. Found once.
+Features cpu_features();
 
-const char* isa_name(Isa isa);  // "portable", "popcnt", "avx2", "avx512" (with VPOPCNTDQ), "neon"
-
-// The best of the machine, or what the environment variable BDUO_RUNTIME_ISA names. Computed once.
-Isa cpu_isa();
-
-// One line if BDUO_RUNTIME_ISA names what is no instruction set, or one that this machine or build lacks; else empty. Nothing should run
-// then: what was asked for is never replaced silently.
-const std::string& cpu_isa_error();
+// An error if BDUO_RUNTIME_ISA names what is no instruction set, or one that this machine or build lacks. Nothing should run then: what
+// was asked for is never replaced silently.
+const Status& cpu_status();
 
 }  // namespace bduo

@@ -1,29 +1,18 @@
-// The bit GEMM for NEON (Armv8-A, without its later extensions): xor, cnt, byte sums. Built for AArch64 only, where NEON is always there.
+// The bit GEMM for NEON (Armv8-A, without its later extensions) by xor, cnt and sums of bytes.
 //
 // A register holds byte k of K of 16 outputs; the byte of activations is broadcast to all lanes, so that three instructions do 128
-// multiply-adds and every lane is the sum of one output, to which nothing is left but to widen it. A byte holds the sum of up to 31 bytes of K.
-// A tile is kPatches patches times kVectors such registers, 16 sums at most: with the weights and what is in between, they fill the 32
-// registers. Bytes of K instead of words mean that no bits are wasted on channels that are not a multiple of 32.
+// multiply-adds and every lane is the sum of one output, to which nothing is left but to widen it. A byte holds the sum of up to 31 bytes
+// of K. A tile is kPatches patches times kVectors such registers, 16 sums at most: with the weights and what is in between, they fill the
+// 32 registers. Bytes of K instead of words mean that no bits are wasted on channels that are not a multiple of 32.
 #include <arm_neon.h>
 
-#include <cstring>
-
-#include "kernels/kernels.h"
+#include "kernels/packing.h"
 
 namespace bduo::kernels {
 namespace {
 
-constexpr int32_t kFlushBytes = 28;  // 28 * 8 <= 255, and whole steps of 4 bytes
+constexpr int32_t kFlushBytes = 28;  // a byte holds 28 * 8, and 28 is a multiple of the 4 bytes of a step
 constexpr int32_t kLanes = 16, kVectorsPerBlock = kBlock / kLanes;
-
-void expand(const uint8_t* bits, int64_t count, int64_t, uint8_t* out) { std::memcpy(out, bits, static_cast<size_t>(count)); }
-
-// Byte k of the block's outputs side by side.
-void pack(const uint8_t* rows, int64_t k_bytes, int32_t, uint8_t* out) {
-  for (int32_t lane = 0; lane < kBlock; ++lane) {
-    for (int64_t k = 0; k < k_bytes; ++k) out[k * kBlock + lane] = rows[lane * k_bytes + k];
-  }
-}
 
 template <bool kAccumulate>
 inline void store(const uint16_t* wide, int n, int32_t* out) {
@@ -52,7 +41,7 @@ struct Tile {
     }
   }
 
-  // Byte `kByte` of each patch's `bits`, times the weights `kByte` bytes of K on.
+  // Multiplies byte `kByte` of each patch's `bits` by the weights `kByte` bytes of K on.
   template <int kByte>
   void multiply(const uint8x8_t (&bits)[kPatches]) {
     uint8x16_t some[kVectors];
@@ -63,20 +52,20 @@ struct Tile {
       const uint8x16_t byte = vdupq_lane_u8(bits[p], kByte);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[p][v] = vaddq_u8(sums[p][v], vcntq_u8(veorq_u8(some[v], byte)));
-      // One patch after the other: compilers would mix them, and spill registers.
+      // This keeps one patch after the other: compilers would mix them, and spill registers.
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) asm volatile("" : "+w"(sums[p][v]));
     }
   }
 
-  // The next kBytes bytes of K.
+  // Multiplies the next kBytes bytes of K.
   template <int kBytes>
   void step(const uint8_t* const (&patches)[kPatches], int32_t k) {
     uint8x8_t bits[kPatches];
 #pragma GCC unroll 8
     for (int p = 0; p < kPatches; ++p) {
       bits[p] = vld1_u8(patches[p] + k);
-      asm volatile("" : "+w"(bits[p]));  // one load, not one a byte
+      asm volatile("" : "+w"(bits[p]));  // so that it is one load, not one a byte
     }
     multiply<0>(bits);
     if constexpr (kBytes == 4) multiply<1>(bits), multiply<2>(bits), multiply<3>(bits);
@@ -125,7 +114,7 @@ void run_tile(const GemmCall& call, int64_t first_patch, int32_t first_vector) {
   }
 }
 
-// All patches times kVectors registers of outputs, the last patches in smaller tiles.
+// Multiplies all patches by kVectors registers of outputs, the last patches in smaller tiles.
 template <int kPatches, int kVectors>
 void tiles(const GemmCall& call, int64_t first_patch, int32_t first_vector) {
   for (; first_patch + kPatches <= call.patch_count; first_patch += kPatches) run_tile<kPatches, kVectors>(call, first_patch, first_vector);
@@ -146,6 +135,13 @@ void gemm(const GemmCall& call) {
 
 }  // namespace
 
-const BitGemm neon = {"neon", Isa::kNeon, 1, 1, 1, kFlushBytes, expand, pack, gemm};
+constexpr BitGemm neon = [] {
+  BitGemm kernel;
+  kernel.flush_bytes = kFlushBytes;
+  kernel.expand = copy;
+  kernel.pack = pack_bytes;
+  kernel.gemm = gemm;
+  return kernel;
+}();
 
 }  // namespace bduo::kernels

@@ -1,6 +1,4 @@
-// The bit GEMM with x86's popcnt instruction. Compiled with -mpopcnt: nothing here may run without it.
-#include <climits>
-
+// The bit GEMM with x86's popcnt instruction.
 #include "kernels/scalar.h"
 
 namespace bduo::kernels {
@@ -12,6 +10,6 @@ struct Popcnt {
 
 }  // namespace
 
-const BitGemm popcnt = {"popcnt", Isa::kPopcnt, 1, 4, 1, INT_MAX, scalar::expand, scalar::pack, scalar::gemm<Popcnt>};
+constexpr BitGemm popcnt = scalar_bit_gemm<Popcnt>();
 
 }  // namespace bduo::kernels

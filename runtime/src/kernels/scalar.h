@@ -1,11 +1,10 @@
-// The bit GEMM over 64-bit words, once for every way to count bits. Included by one file an instruction set.
+// The bit GEMM over 64-bit words, once for every way to count bits. Every file that includes it has its own copy (see packing.h).
 #pragma once
 
-#include <cstring>
+#include "kernels/packing.h"
 
-#include "kernels/kernels.h"
-
-namespace bduo::kernels::scalar {
+namespace bduo::kernels {
+namespace {
 
 template <class Word>
 inline Word load(const uint8_t* p) {
@@ -14,19 +13,10 @@ inline Word load(const uint8_t* p) {
   return word;
 }
 
-inline void expand(const uint8_t* bits, int64_t count, int64_t, uint8_t* out) { std::memcpy(out, bits, static_cast<size_t>(count)); }
-
-// Words of 4 bytes of K, the block's outputs of each word side by side.
-inline void pack(const uint8_t* rows, int64_t k_bytes, int32_t, uint8_t* out) {
-  for (int64_t k = 0; k < k_bytes; k += 4) {
-    for (int32_t lane = 0; lane < kBlock; ++lane, out += 4) std::memcpy(out, rows + lane * k_bytes + k, 4);
-  }
-}
-
 // Popcount has `int operator()(uint64_t)`. Two words of K are counted together.
 template <class Popcount>
-inline void gemm(const GemmCall& call) {
-  constexpr int kLanes = 8;  // sums in registers
+void scalar_gemm(const GemmCall& call) {
+  constexpr int kLanes = 8;  // so many sums stay in registers
   const Popcount popcount;
   for (int64_t p = 0; p < call.patch_count; ++p) {
     for (int32_t r = 0; r < call.blocks; ++r) {
@@ -57,4 +47,15 @@ inline void gemm(const GemmCall& call) {
   }
 }
 
-}  // namespace bduo::kernels::scalar
+template <class Popcount>
+constexpr BitGemm scalar_bit_gemm() {
+  BitGemm kernel;
+  kernel.align = 4;
+  kernel.expand = copy;
+  kernel.pack = pack_words;
+  kernel.gemm = scalar_gemm<Popcount>;
+  return kernel;
+}
+
+}  // namespace
+}  // namespace bduo::kernels

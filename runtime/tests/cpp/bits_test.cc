@@ -1,4 +1,4 @@
-// Quantize, dequantize, thresholds and the max pool of bits against the plainest loops.
+// Checks quantizing, dequantizing, thresholds and the max pool of bits against the plainest loops.
 #include "conv/bits.h"
 
 #include <cmath>
@@ -10,7 +10,7 @@
 namespace bduo::test {
 namespace {
 
-// Bits of signs, rows of `channels`, in a layout; the output's old contents are ones.
+// An output's old contents: ones, which must all go.
 std::vector<int32_t> ones(int64_t words) { return std::vector<int32_t>(static_cast<size_t>(words), -1); }
 
 void check_numbers(int64_t rows, int32_t channels, Random& random, ThreadPool& pool, Checks& checks) {
@@ -72,7 +72,7 @@ void check_numbers(int64_t rows, int32_t channels, Random& random, ThreadPool& p
   const ChannelLayout copied = ChannelLayout::copied(compare.copies, channels);
   bits = ones(rows * copied.words);
   compare.run(floats.data(), rows, bits.data(), pool);
-  checks.that(compare.validate().empty() && bits == to_bits(compared, copied), where + " thresholds");
+  checks.that(compare.validate().ok() && bits == to_bits(compared, copied), where + " thresholds");
 }
 
 void check_pool(Random& random, ThreadPool& pool, Checks& checks) {
@@ -81,15 +81,16 @@ void check_pool(Random& random, ThreadPool& pool, Checks& checks) {
   s.window.height = random.between(1, std::min(4, s.input_height)), s.window.width = random.between(1, std::min(4, s.input_width));
   s.window.stride_height = random.between(1, 3), s.window.stride_width = random.between(1, 3);
   const bool same = random.coin();
-  slide(s.input_height, s.window.height, s.window.stride_height, 1, same, &s.output_height, &s.window.pad_top);
-  slide(s.input_width, s.window.width, s.window.stride_width, 1, same, &s.output_width, &s.window.pad_left);
+  checks.that(slide(s.input_height, s.window.height, s.window.stride_height, 1, same, &s.output_height, &s.window.pad_top).ok() &&
+                  slide(s.input_width, s.window.width, s.window.stride_width, 1, same, &s.output_width, &s.window.pad_left).ok(),
+              "slide");
   const int32_t channels = random.between(1, 100);
   const ChannelLayout layout = ChannelLayout::packed(channels);
   const std::vector<int8_t> signs = random_signs(int64_t{s.batch} * s.input_height * s.input_width * channels, random);
   const std::vector<int32_t> maxima = max_pooled(s, channels, std::vector<int32_t>(signs.begin(), signs.end()));
   std::vector<int32_t> bits = ones(int64_t{s.batch} * s.output_height * s.output_width * layout.words);
   bit_max_pool(s, layout.words, to_bits(signs, layout).data(), bits.data(), pool);
-  checks.that(s.validate().empty() && bits == to_bits(std::vector<int8_t>(maxima.begin(), maxima.end()), layout), "max pool");
+  checks.that(s.validate().ok() && bits == to_bits(std::vector<int8_t>(maxima.begin(), maxima.end()), layout), "max pool");
 }
 
 int main_of_test() {
@@ -101,11 +102,11 @@ int main_of_test() {
   for (int i = 0; i < 500; ++i) check_pool(random, i % 2 == 0 ? one : three, checks);
 
   int8_t one_value, zero_value;
-  checks.that(int8_values(0.5f, 3, &one_value, &zero_value).empty() && one_value == 1 && zero_value == 5, "int8 values");
-  checks.that(int8_values(1e-3f, 0, &one_value, &zero_value).empty() && one_value == -128 && zero_value == 127, "int8 values saturate");
-  checks.that(int8_values(1e-44f, INT32_MAX, &one_value, &zero_value).empty() && zero_value == 127, "int8 values of a tiny scale");
+  checks.that(int8_values(0.5f, 3, &one_value, &zero_value).ok() && one_value == 1 && zero_value == 5, "int8 values");
+  checks.that(int8_values(1e-3f, 0, &one_value, &zero_value).ok() && one_value == -128 && zero_value == 127, "int8 values saturate");
+  checks.that(int8_values(1e-44f, INT32_MAX, &one_value, &zero_value).ok() && zero_value == 127, "int8 values of a tiny scale");
   for (float bad : {0.0f, -1.0f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
-    checks.that(!int8_values(bad, 0, &one_value, &zero_value).empty(), "scale refused");
+    checks.that(!int8_values(bad, 0, &one_value, &zero_value).ok(), "scale refused");
   }
   return checks.finish("bits_test");
 }

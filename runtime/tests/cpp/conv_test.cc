@@ -2,7 +2,8 @@
 #include <cstring>
 #include <cstdlib>
 
-#include "kernels/kernels.h"
+#include "kernels/cpu.h"
+#include "kernels/dispatch.h"
 #include "reference.h"
 
 namespace bduo::test {
@@ -30,8 +31,8 @@ struct Case {
     *s = {batch, height, width, channels_in, 0, 0, channels_out, {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, 0, 0},
           groups, padding == Padding::kSameZero};
     const bool same = padding != Padding::kValid;
-    return slide(height, kernel_h, stride_h, dilation_h, same, &s->output_height, &s->window.pad_top).empty() &&
-           slide(width, kernel_w, stride_w, dilation_w, same, &s->output_width, &s->window.pad_left).empty();
+    return slide(height, kernel_h, stride_h, dilation_h, same, &s->output_height, &s->window.pad_top).ok() &&
+           slide(width, kernel_w, stride_w, dilation_w, same, &s->output_width, &s->window.pad_left).ok();
   }
 };
 
@@ -80,8 +81,8 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
     const bool same = random.coin();
     p.window.height = random.between(1, std::min(3, s.output_height)), p.window.width = random.between(1, std::min(3, s.output_width));
     p.window.stride_height = random.between(1, 3), p.window.stride_width = random.between(1, 3);
-    checks.that(slide(p.input_height, p.window.height, p.window.stride_height, 1, same, &p.output_height, &p.window.pad_top).empty() &&
-                    slide(p.input_width, p.window.width, p.window.stride_width, 1, same, &p.output_width, &p.window.pad_left).empty(),
+    checks.that(slide(p.input_height, p.window.height, p.window.stride_height, 1, same, &p.output_height, &p.window.pad_top).ok() &&
+                    slide(p.input_width, p.window.width, p.window.stride_width, 1, same, &p.output_width, &p.window.pad_left).ok(),
                 "pool of " + c.name());
   }
   for (size_t i = 0; i < channels; ++i) compare.negate.push_back(random.coin());
@@ -106,11 +107,9 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
   std::vector<int8_t> lce_signs;
   for (size_t i = 0; i < dots.size(); ++i) lce_signs.push_back(s.depth() - dots[i] > 2 * lce_thresholds[i % channels] ? -1 : 1);
 
-  int count;
-  const BitGemm* const* kernels = bit_gemms(&count);
-  for (int k = 0; k < count; ++k) {
-    if (kernels[k]->isa > cpu_isa()) continue;
-    const char* kernel = kernels[k]->name;
+  for (const Kernel<BitGemm>& row : bit_gemms()) {
+    if (!has(cpu_features(), row.needs)) continue;
+    const char* kernel = row.name;
     const std::string where = c.name() + " seed " + std::to_string(seed) + " " + kernel;
     BinaryConv conv;
     std::string error = conv.prepare(s, layout, packed.data(), words, floats, pool.threads(), kernel);
@@ -153,12 +152,11 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
 
 int main_of_test(int scale) {
   Checks checks;
-  checks.that(cpu_isa_error().empty(), cpu_isa_error());
+  checks.that(cpu_status().ok(), cpu_status().text());
   ThreadPool one(1), three(3);
   uint64_t seed = 0;
-  int count;
-  for (int k = 0; k < (bit_gemms(&count), count); ++k) {
-    if (bit_gemms(&count)[k]->isa > cpu_isa()) std::printf("SKIPPED %s: not on this machine\n", bit_gemms(&count)[k]->name);
+  for (const Kernel<BitGemm>& row : bit_gemms()) {
+    if (!has(cpu_features(), row.needs)) std::printf("SKIPPED %s: not on this machine\n", row.name);
   }
 
   // Every number of channels around every width, in and out.
@@ -211,11 +209,11 @@ int main_of_test(int scale) {
     const ChannelLayout layout = ChannelLayout::packed(channels);
     const std::vector<int32_t> input = to_bits(std::vector<int8_t>(static_cast<size_t>(channels), -1), layout);
     const std::vector<int32_t> filter(static_cast<size_t>(layout.words) * 3);
-    for (int k = 0; k < count; ++k) {
-      if (bit_gemms(&count)[k]->isa > cpu_isa()) continue;
+    for (const Kernel<BitGemm>& row : bit_gemms()) {
+      if (!has(cpu_features(), row.needs)) continue;
       BinaryConv conv;
       const std::string error = conv.prepare(s, layout, filter.data(), static_cast<int64_t>(filter.size()),
-                                             FloatStage{Activation::kNone, {1, 1, 1}, {0, 0, 0}}, 1, bit_gemms(&count)[k]->name);
+                                             FloatStage{Activation::kNone, {1, 1, 1}, {0, 0, 0}}, 1, row.name);
       checks.that(error.empty() && run<float>(conv, input, one) == std::vector<float>(3, static_cast<float>(-channels)), "greatest sum");
     }
   }

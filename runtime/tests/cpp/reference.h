@@ -1,4 +1,4 @@
-// The loop reference: a binary convolution over single channels of +1 and -1, in the plainest form, and its stages.
+// The loop reference is a binary convolution over single channels of +1 and -1, in the plainest form, and its stages.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace bduo::test {
 
-// +1 and -1 as bits in a layout; every bit without a channel is 0.
+// Turns +1 and -1 into bits in a layout; every bit without a channel is 0.
 inline std::vector<int32_t> to_bits(const std::vector<int8_t>& values, const ChannelLayout& layout) {
   const size_t channels = layout.position.size(), pixels = values.size() / channels, words = static_cast<size_t>(layout.words);
   std::vector<int32_t> bits(pixels * words);
@@ -62,14 +62,10 @@ inline std::vector<int32_t> dot_products(const ConvShape& s, const std::vector<i
 
 inline int32_t clamped(int32_t dot, Activation activation) {
   switch (activation) {
-    case Activation::kRelu:
-      return std::max(dot, 0);
-    case Activation::kRelu1:
-      return std::min(std::max(dot, -1), 1);
-    case Activation::kRelu6:
-      return std::min(std::max(dot, 0), 6);
-    case Activation::kNone:
-      break;
+    case Activation::kRelu: return std::max(dot, 0);
+    case Activation::kRelu1: return std::min(std::max(dot, -1), 1);
+    case Activation::kRelu6: return std::min(std::max(dot, 0), 6);
+    case Activation::kNone: break;
   }
   return dot;
 }

@@ -22,33 +22,33 @@ ConvShape good_shape() {
 int main_of_test() {
   Checks checks;
   constexpr int32_t kHuge = std::numeric_limits<int32_t>::max(), kLeast = std::numeric_limits<int32_t>::min();
-  checks.that(good_shape().validate().empty(), "a good shape");
+  checks.that(good_shape().validate().ok(), "a good shape");
 
-  int32_t ConvShape::*const sizes[] = {&ConvShape::batch,         &ConvShape::input_height, &ConvShape::input_width,
-                                       &ConvShape::channels_in,   &ConvShape::output_height, &ConvShape::output_width,
-                                       &ConvShape::channels_out, &ConvShape::groups};
+  int32_t ConvShape::* const sizes[] = {&ConvShape::batch,        &ConvShape::input_height,  &ConvShape::input_width,
+                                        &ConvShape::channels_in,  &ConvShape::output_height, &ConvShape::output_width,
+                                        &ConvShape::channels_out, &ConvShape::groups};
   for (auto size : sizes) {
     for (int32_t bad : {0, -1, kHuge, kLeast}) {
       ConvShape s = good_shape();
       s.*size = bad;
-      checks.that(!s.validate().empty(), "a size of " + std::to_string(bad));
+      checks.that(!s.validate().ok(), "a size of " + std::to_string(bad));
     }
   }
-  int32_t Window::*const windows[] = {&Window::height,          &Window::width,          &Window::stride_height, &Window::stride_width,
-                                      &Window::dilation_height, &Window::dilation_width, &Window::pad_top,       &Window::pad_left};
+  int32_t Window::* const windows[] = {&Window::height,          &Window::width,          &Window::stride_height, &Window::stride_width,
+                                       &Window::dilation_height, &Window::dilation_width, &Window::pad_top,       &Window::pad_left};
   for (auto field : windows) {
     for (int32_t bad : {-1, kHuge, kLeast}) {
       ConvShape s = good_shape();
       s.window.*field = bad;
-      checks.that(!s.validate().empty(), "a window's number of " + std::to_string(bad));
+      checks.that(!s.validate().ok(), "a window's number of " + std::to_string(bad));
     }
   }
   ConvShape s = good_shape();
   s.groups = 3;
-  checks.that(!s.validate().empty(), "groups that do not divide");
+  checks.that(!s.validate().ok(), "groups that do not divide");
   s = good_shape();
   s.batch = s.input_height = s.input_width = 1 << 20;
-  checks.that(!s.validate().empty(), "a product beyond all memory");
+  checks.that(!s.validate().ok(), "a product beyond all memory");
 
   const std::vector<int32_t> filter(8 * 9 * 2);
   FloatStage stage{Activation::kNone, std::vector<float>(8), std::vector<float>(8)};
@@ -59,7 +59,8 @@ int main_of_test() {
   checks.that(!conv.prepare(good_shape(), layout, filter.data(), words - 1, stage, 1).empty(), "a filter too short");
   checks.that(!conv.prepare(good_shape(), ChannelLayout::packed(63), filter.data(), words, stage, 1).empty(), "a layout of other channels");
   checks.that(!conv.prepare(good_shape(), layout, filter.data(), words, stage, 0).empty(), "no threads");
-  checks.that(!conv.prepare(good_shape(), layout, filter.data(), words, stage, 1, "none").empty(), "an unknown kernel");
+  const std::string unknown = conv.prepare(good_shape(), layout, filter.data(), words, stage, 1, "none");
+  checks.that(unknown.rfind("there is no kernel none; it can be ", 0) == 0, "an unknown kernel: " + unknown);
   ChannelLayout shared = layout;
   shared.position[5] = shared.position[6];
   checks.that(!conv.prepare(good_shape(), shared, filter.data(), words, stage, 1).empty(), "two channels at one bit");
@@ -86,14 +87,15 @@ int main_of_test() {
     bool same;
     int32_t output, pad;
   };
-  for (const Slide& t : {Slide{7, 3, 2, 1, true, 4, 1}, Slide{8, 3, 2, 1, true, 4, 0}, Slide{8, 3, 2, 1, false, 3, 0}, Slide{5, 3, 1, 2, false, 1, 0},
-                         Slide{1, 5, 1, 1, true, 1, 2}, Slide{6, 2, 1, 1, true, 6, 0}, Slide{4, 1, 3, 1, true, 2, 0}}) {
+  for (const Slide& t :
+       {Slide{7, 3, 2, 1, true, 4, 1}, Slide{8, 3, 2, 1, true, 4, 0}, Slide{8, 3, 2, 1, false, 3, 0}, Slide{5, 3, 1, 2, false, 1, 0},
+        Slide{1, 5, 1, 1, true, 1, 2}, Slide{6, 2, 1, 1, true, 6, 0}, Slide{4, 1, 3, 1, true, 2, 0}}) {
     int32_t output = 0, pad = 0;
-    checks.that(slide(t.input, t.window, t.stride, t.dilation, t.same, &output, &pad).empty() && output == t.output && pad == t.pad, "slide");
+    checks.that(slide(t.input, t.window, t.stride, t.dilation, t.same, &output, &pad).ok() && output == t.output && pad == t.pad, "slide");
   }
   int32_t output, pad;
-  checks.that(!slide(4, 5, 1, 1, false, &output, &pad).empty(), "a window larger than the image");
-  checks.that(!slide(4, kHuge, 1, kHuge, true, &output, &pad).empty(), "a window beyond int32");
+  checks.that(!slide(4, 5, 1, 1, false, &output, &pad).ok(), "a window larger than the image");
+  checks.that(!slide(4, kHuge, 1, kHuge, true, &output, &pad).ok(), "a window beyond int32");
 
   checks.that(ChannelLayout::packed(33).words == 2 && ChannelLayout::packed(33).position[32] == 32, "packed");
   const ChannelLayout copied = ChannelLayout::copied(2, 45);

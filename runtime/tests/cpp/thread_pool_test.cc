@@ -1,4 +1,4 @@
-// Every task once, by threads that exist, run after run; pools beside each other.
+// Checks that every task is done once, by threads that exist, run after run, also with pools beside each other.
 #include "conv/thread_pool.h"
 
 #include <atomic>
