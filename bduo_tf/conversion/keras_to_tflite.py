@@ -102,7 +102,8 @@ def to_tflite(
             with its attributes.
         scores: what the output is, one of "softmax", "sigmoid", "logits" (of a softmax) and "sigmoid_logits". None
             reads it off the last layers.
-        samples: on how many of `images` to verify, or how many inputs to draw. None takes all, or draws 256.
+        samples: on how many of the arrays in `images` to verify, or how many inputs to draw. None takes all, or draws
+            256. An `Inputs` is always taken whole.
         seed: the seed of drawn inputs.
         min_agreement: the share of images whose outputs must agree: scores by their arg max, maps and other values
             within a twentieth of their size.

@@ -28,8 +28,9 @@ def _precision(dtype: Any) -> Any:
 
 
 def _without_half(argument: Any) -> Any:
-    """An argument of a call; float32 for a type of half precision, as tf.cast takes it."""
-    return tf.float32 if isinstance(argument, tf.DType) and argument.name in HALF_PRECISION else argument
+    """An argument of a call; float32 for a type of half precision, as tf.cast takes it, in loaded models by name."""
+    name = argument.name if isinstance(argument, tf.DType) else argument
+    return tf.float32 if isinstance(name, str) and name in HALF_PRECISION else argument
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,15 @@ def test_half_precision_becomes_float32():
     assert deployed(decoupled(again)).graph.output_shape == (None, 3)
 
 
+def test_half_precision_in_a_file_becomes_float32(tmp_path):
+    half().save(tmp_path / "half.keras")
+    model = keras.models.load_model(tmp_path / "half.keras", compile=False)
+    again = as_float32(model)  # in which tf.cast has its type by name
+    assert {tensor.dtype.name for layer in again.layers for tensor in tf.nest.flatten(layer.output)} == {"float32"}
+    images = random_inputs(model, 4)
+    np.testing.assert_allclose(again.predict(images, verbose=0), model.predict(images, verbose=0), atol=0.02)
+
+
 def test_float32_stays_the_same_model():
     model = small_vgg7()
     assert as_float32(model) is model
