@@ -115,7 +115,8 @@ def _dataset(args: argparse.Namespace, source: Source) -> "Dataset | None":
         inputs = ", ".join(f"{shape} of {t.dtype.name}" for shape, t in zip(shapes, model.inputs, strict=True))
         raise ConversionError(f"Model {model.name!r} takes {inputs}, not the scaled images of {name}: no --dataset.")
     [shape] = shapes
-    dataset = _loaded(name, shape[:2], args.data_dir or (None if args.dataset else source.config.get("data_dir")))
+    folder = args.data_dir or (None if args.dataset else source.config.get("data_dir"))
+    dataset = _loaded(name, shape[:2], folder)
     if dataset.input_shape != shape:
         raise ConversionError(f"Model {model.name!r} takes images of shape {shape}, {name} has {dataset.input_shape}.")
     if args.limits:
