@@ -1,7 +1,7 @@
 """Keeps TensorFlow, LiteRT and other packages off the terminal, wherever in them the text comes from.
 
-Much of it is written by C++ to file descriptor 2, some before any setting of TensorFlow's is read. So that descriptor
-is pointed to a temporary file, and Python's `sys.stderr`, to which the commands write, to the terminal itself.
+Much of it is written by C++ to file descriptor 2, some of it before any setting of TensorFlow is read. So that
+descriptor is pointed to a temporary file, and Python's `sys.stderr`, to which the commands write, to the terminal.
 """
 
 import argparse
@@ -10,9 +10,10 @@ import faulthandler
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from types import TracebackType
+
+from bduo_terminal._descriptor import set_aside
 
 __all__ = ["add_verbose", "hide_others"]
 
@@ -20,30 +21,27 @@ _TAIL = 20  # lines, of at most 4000 bytes
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
-    """Give a command's parser the option that `hide_others` looks for."""
+    """Gives a command's parser the option that `hide_others` looks for."""
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="also show what TensorFlow and other packages write"
     )
 
 
 def hide_others(argv: Sequence[str]) -> None:
-    """Show from now on only what this process writes to `sys.stdout` and `sys.stderr`, unless `argv` has --verbose.
+    """Shows from now on only what this process writes to `sys.stdout` and `sys.stderr`, unless `argv` has --verbose.
 
-    To be called once, by what starts a command, before TensorFlow is imported. Hidden are file descriptor 2, which
-    child processes inherit, and Python's warnings and log records but errors. What was hidden last is shown below the
-    traceback of an exception that ends the process.
+    The program that starts a command calls it once, before TensorFlow is imported. It hides what is written to file
+    descriptor 2, which child processes inherit, Python's warnings, and all log records that are no errors. An exception
+    that ends the process shows the last of what was hidden below its traceback.
 
     Args:
         argv: the command's arguments.
     """
-    verbose = any(a == "-v" or (len(a) > 2 and "--verbose".startswith(a)) for a in argv)  # as argparse understands it
+    verbose = any(a == "-v" or (len(a) > 2 and "--verbose".startswith(a)) for a in argv)  # argparse takes a prefix too
     if sys.stderr is None or verbose:
         return
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    hidden = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
-    os.dup2(hidden.fileno(), 2)
-    # sys.__stderr__ keeps descriptor 2.
+    terminal, hidden = set_aside()
+    # `sys.__stderr__` goes on writing to descriptor 2, and so to the hidden file.
     sys.stderr = open(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")  # noqa: SIM115
     faulthandler.enable(sys.stderr)
 
@@ -53,7 +51,7 @@ def hide_others(argv: Sequence[str]) -> None:
     errors.setLevel(logging.ERROR)
     logging.basicConfig(format="%(name)s: %(message)s", handlers=[chatter, errors])
     logging.captureWarnings(True)
-    # Its advice, a line a layer, is for gradients that are clipped, which ScaledSign's is not.
+    # Larq advises, once for each layer, to clip weights whose gradient is clipped. That of ScaledSign is not.
     logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
 
     def with_hidden(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

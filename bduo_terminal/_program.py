@@ -1,4 +1,4 @@
-"""How the user starts the commands, for messages that name one."""
+"""How a user starts the commands, for messages that name one of them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").exists()
 
 
 def program(command: str) -> str:
-    """What one types for a command: `python -m train` in a checkout, `bduo-train` where the package is installed.
+    """Returns what one types for a command: `python -m train` in a checkout, `bduo-train` where it is installed.
 
     Args:
         command: "train" or "convert".

@@ -1,5 +1,8 @@
 """BinaryDuo (Kim et al., ICLR 2020) for TensorFlow/Keras: train coupled, decouple, deploy with binary kernels."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from bduo_tf import mismatch, networks
 from bduo_tf._version import __version__
 from bduo_tf.decoupling import decouple
@@ -12,8 +15,22 @@ __all__ = [
     "ScaledSign",
     "ThresholdSplit",
     "__version__",
+    "conversion",
     "decouple",
     "mismatch",
     "networks",
     "to_lce_graph",
+    "to_tflite",
 ]
+
+if TYPE_CHECKING:
+    from bduo_tf import conversion
+    from bduo_tf.conversion import to_tflite
+
+
+def __getattr__(name: str) -> Any:
+    """Imports conversion only when it is asked for: training does without it."""
+    if name in ("conversion", "to_tflite"):
+        conversion = importlib.import_module("bduo_tf.conversion")
+        return conversion if name == "conversion" else conversion.to_tflite
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

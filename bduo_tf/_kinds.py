@@ -2,7 +2,28 @@
 
 from typing import Any
 
-__all__ = ["is_exactly", "is_known"]
+from bduo_tf.backend import keras
+
+__all__ = ["HALF_PRECISION", "TRAINING_ONLY", "is_exactly", "is_known"]
+
+HALF_PRECISION = ("float16", "bfloat16")
+"""The types that neither LCE nor TFLite has kernels for. A layer that computes in one is deployed in float32."""
+
+TRAINING_ONLY = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    *(
+        getattr(keras.layers, f"Random{name}")
+        for name in ("Brightness", "Contrast", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom")
+    ),
+)
+"""The layers that act in training only, and at inference give what they are given."""
 
 _KNOWN_MODULES = ("keras.", "tf_keras.", "larq.", "bduo_tf.")
 

@@ -1,9 +1,9 @@
-"""Side-by-side measurements, one script a question. Imports convert and data; nothing imports it."""
+"""Side-by-side measurements, one script for each question. Nothing imports this package."""
 
 import sys
 
 import bduo_terminal
 
-# Python's own name for the command while `python -m benchmarks.latency` is looked up, which then imports TensorFlow.
+# While Python looks up `python -m benchmarks.latency`, it calls the command "-m". After that TensorFlow is imported.
 if sys.argv[0] == "-m":
     bduo_terminal.hide_others(sys.argv[1:])

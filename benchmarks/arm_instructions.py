@@ -6,9 +6,9 @@ python -m benchmarks.arm_instructions runs/peers/vgg7.tflite runs/peers/vgg7-*.t
 
 Instructions are not time. With LLVM 17 or newer (Debian: llvm-19) there is an estimate of cycles beside them: every
 block of instructions that ran is given to llvm-mca, whose tables of throughput follow Arm's optimization guides, and
-its cycles are multiplied by how often it ran. LLVM has tables for the Cortex-A72 (those of the A57, its predecessor)
-and for the Neoverse N1, which is the Cortex-A76 for servers. Latencies, caches and mispredicted branches are not in
-it: the real cores are slower, by how much nobody has measured here.
+its cycles are multiplied by how often it ran. For the Cortex-A72 LLVM has the tables of the A57, its predecessor, and
+for the Cortex-A76 those of the Neoverse N1, its form for servers. The estimate leaves out latencies, caches and
+mispredicted branches. The real cores are slower, and nobody has measured here by how much.
 """
 
 import argparse
@@ -39,10 +39,10 @@ class Block:
     """Instructions that run one after another.
 
     Attributes:
-        runs: how often.
-        address: of the first.
-        words: their encodings.
-        function: where they belong: a function of bduo_runtime, or another library.
+        runs: how often they ran.
+        address: the address of the first of them.
+        words: the encoding of each of them, in hexadecimal digits.
+        function: the function of bduo_runtime that they belong to, or the name of another library.
     """
 
     runs: int
@@ -56,7 +56,7 @@ class Block:
 
 
 class _Symbols:
-    """What lies at an address, by the memory map of a process and the symbols of bduo_runtime."""
+    """Tells what lies at an address, from the memory map of a process and the symbols of bduo_runtime."""
 
     def __init__(self, maps: str, pi: Path) -> None:
         self._regions: list[tuple[int, int, str, list[tuple[int, str]]]] = []
@@ -82,7 +82,13 @@ def _output(command: Sequence[str | Path], stdin: str = "") -> str:
 
 
 def _functions(library: Path, shift: int, pi: Path) -> list[tuple[int, str]]:
-    """Addresses and names of a library's functions; `shift` leads from an address to a place in the file."""
+    """The addresses and names of a library's functions.
+
+    Args:
+        library: the shared library.
+        shift: what is to be added to an address in memory for the place in the file.
+        pi: the folder of the emulated Raspberry Pi, which has the tools.
+    """
     headers = _output([pi / "bin/aarch64-readelf", "-lW", library])
     segments = [[int(x, 16) for x in line.split()[1:5]] for line in headers.splitlines() if " LOAD " in line]
     functions = []
@@ -97,13 +103,13 @@ def _functions(library: Path, shift: int, pi: Path) -> list[tuple[int, str]]:
 
 
 def _short(name: str) -> str:
-    """A function's name without namespaces and parameters."""
+    """The name of a function without namespaces and parameters."""
     name = name.replace("(anonymous namespace)::", "").replace("bduo::", "").replace("kernels::", "")
     return re.sub(r"(?<=[\w>])\(.*", "", name.removeprefix("void "))
 
 
 def parse(counts: str, symbols: Mapping[int, str] | _Symbols) -> list[Block]:
-    """The blocks in what runtime/emulation/icount.c wrote, `symbols` telling the function at an address."""
+    """Reads the blocks that runtime/emulation/icount.c wrote; `symbols` has the function at each address."""
     blocks = []
     for line in counts.splitlines():
         kind, runs, *rest = line.split()
@@ -114,7 +120,7 @@ def parse(counts: str, symbols: Mapping[int, str] | _Symbols) -> list[Block]:
 
 
 def _tool(name: str) -> str | None:
-    """The path of an LLVM tool that is new enough."""
+    """The path of an LLVM tool that is new enough; None if there is none."""
     for candidate in (name, *(f"{name}-{version}" for version in range(30, _LEAST_LLVM - 1, -1))):
         path = shutil.which(candidate)
         if path is not None:
@@ -125,7 +131,7 @@ def _tool(name: str) -> str | None:
 
 
 def cycles(blocks: Iterable[Block], processor: str) -> Counter[str] | None:
-    """Estimated cycles of each function, None without LLVM."""
+    """Estimates the cycles of each function; None if LLVM is not installed."""
     mc, mca = _tool("llvm-mc"), _tool("llvm-mca")
     if mc is None or mca is None:
         return None
@@ -162,7 +168,7 @@ def _measure(pi: Path, name: str, model: Path, library: Path) -> list[Block]:
 
 
 def _build(pi: Path, folder: str) -> Path:
-    """The delegate of this tree, cross-compiled."""
+    """Cross-compiles the delegate of this tree."""
     tools = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     configure = ["-S", str(_ROOT / "runtime"), "-B", folder, "-G", "Ninja"]
     for options in (

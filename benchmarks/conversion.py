@@ -2,8 +2,8 @@
 
     python -m benchmarks.conversion resnet18
 
-Times each step from a coupled network at its full size (ImageNet's 224x224, VGG-7's 32x32) to a verified .tflite
-file, and takes LCE's own converter, `lce.convert_keras_model`, apart beside it.
+Times each step from a coupled network at its full size (224x224 for ImageNet, 32x32 for VGG-7) to a verified .tflite
+file. Beside that it times the two steps of LCE's own converter, `lce.convert_keras_model`.
 """
 
 import argparse
@@ -30,12 +30,12 @@ __all__ = ["main"]
 
 
 def _peak_gib() -> float:
-    """The most memory this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30  # kilobytes on Linux
+    """The most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30  # Linux counts in kilobytes
 
 
 def _lce_converter(graph: keras.Model) -> dict[str, float]:
-    """Seconds of the two steps of `lce.convert_keras_model`."""
+    """Times the two steps of `lce.convert_keras_model`, in seconds."""
     import larq_compute_engine as lce
 
     with tempfile.TemporaryDirectory() as folder, quiet():

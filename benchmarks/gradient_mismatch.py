@@ -1,12 +1,12 @@
-"""Gradient mismatch, measured: the paper's analysis again, and what it costs.
+"""Repeats the paper's analysis of the gradient mismatch, and measures what the analysis costs.
 
     python -m benchmarks.gradient_mismatch                 everything; writes docs/gradient_mismatch.md and .png
     python -m benchmarks.gradient_mismatch mlp speed       some parts
-    python -m benchmarks.gradient_mismatch --quick --docs /tmp/mismatch      two minutes, rougher: a look
+    python -m benchmarks.gradient_mismatch --quick --docs /tmp/mismatch      a rough look in two minutes
 
-Parts: mlp (precision of the activations), gradients (straight-through variants against precision), vgg7 (over the
-epochs of a training on digits), speed (against the plain loop). Each part leaves its numbers in a JSON file in
---folder and is not measured again while that is there.
+The parts are mlp (precision of the activations), gradients (straight-through variants against precision), vgg7 (the
+mismatch over the epochs of a training on digits) and speed (against the plain loop). Each part leaves its numbers in a
+JSON file in --folder, and is not measured again while that is there.
 """
 
 import argparse
@@ -59,7 +59,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How much is measured: everything, or a rough look."""
+    """How much is measured. The defaults measure everything; `QUICK` is a rough look."""
 
     samples: int = 1_000_000
     full_precision_coordinates: int = 64
@@ -80,10 +80,15 @@ QUICK = Scale(20_000, 16, 32, 16, 1, (2, 1), 1, 32, 8, 0.05, 32, 2, 2_000)
 
 
 def mlp(levels: int, seed: int, gradient: str = "relu1") -> keras.Model:
-    """Three hidden layers of 32 units and 10 classes: four kernels, Glorot's uniform initialization.
+    """Builds a network of three hidden layers of 32 units and 10 classes: four kernels, initialized by Glorot's rule.
 
-    The hidden layers' biases are 1/2, not part of the analysis: they put the pre-activations, which are about zero,
-    into the middle of the range of the coupled step of `levels` (0: ReLU instead, without bias).
+    The biases of the hidden layers are 1/2 and not part of the analysis. They put the pre-activations, which are about
+    zero, into the middle of the range of the coupled step.
+
+    Args:
+        levels: the levels of the coupled steps; 0 makes them ReLUs without biases.
+        seed: the seed of the kernels.
+        gradient: the straight-through gradient of the steps.
     """
     keras.utils.set_random_seed(seed)
     x = inputs = keras.Input((32,))
@@ -94,14 +99,14 @@ def mlp(levels: int, seed: int, gradient: str = "relu1") -> keras.Model:
 
 
 def samples_of(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """N(0, 1) inputs, and as labels the likeliest class of a full-precision network with other weights."""
+    """Draws inputs from N(0, 1). The labels are the likeliest classes of a full-precision network of other weights."""
     x = np.random.default_rng(seed).normal(size=(count, 32)).astype(np.float32)
     teacher = mlp(0, 1000 + seed)
     return x, teacher.predict(x, batch_size=8192, verbose=0).argmax(-1)
 
 
 def measure_mlp(scale: Scale) -> dict[str, Any]:
-    """Cosines by step and form, four tensors each."""
+    """Measures the cosines of the four tensors, for each eps and each form."""
     x, y = samples_of(scale.samples, 0)
     found: dict[str, Any] = {}
     for eps in THIRD_PARTY:
@@ -114,11 +119,11 @@ def measure_mlp(scale: Scale) -> dict[str, Any]:
 
 
 def measure_gradients(scale: Scale) -> dict[str, Any]:
-    """Cosines of the backward passes, (seeds, tensors) for each step and variant."""
+    """Measures the cosines of the backward passes, (seeds, tensors) for each eps and each variant."""
     found: dict[str, Any] = {}
     for seed in range(scale.seeds):
         x, y = samples_of(scale.samples, seed)
-        # The same of each kernel for all variants.
+        # All variants are measured at the same coordinates of each kernel.
         rng = np.random.default_rng(seed)
         sizes = [v.shape.num_elements() for v in _kernels(mlp(1, seed))]
         chosen = [rng.choice(size, min(size, scale.variant_coordinates), replace=False) for size in sizes]
@@ -127,7 +132,7 @@ def measure_gradients(scale: Scale) -> dict[str, Any]:
             for name, (levels, gradient) in VARIANTS.items():
                 model = mlp(levels, seed, gradient)
                 kernels = _kernels(model)
-                if levels not in discrete:  # the forward pass is that of all variants
+                if levels not in discrete:  # all variants of as many levels have the same forward pass
                     discrete[levels] = [
                         mismatch.discrete_gradient(model, LOSS, x, y, v, eps=eps, coordinates=c, progress=PROGRESS)
                         for v, c in zip(kernels, chosen, strict=True)
@@ -146,7 +151,7 @@ def _vgg7(form: str, scale: Scale, shape: tuple[int, int, int]) -> keras.Model:
 
 
 def measure_vgg7(scale: Scale) -> dict[str, Any]:
-    """For each training the epochs, the accuracies, and the similarities of all kernels at each of them."""
+    """Measures the accuracy and the similarities of all kernels at some epochs of each training."""
     size = 32 if scale.width > 0.1 else 16
     digits = data.load("digits", (size, size))
     x, y = next(iter(digits.train.batch(scale.images).as_numpy_iterator()))
@@ -191,7 +196,10 @@ def _kernels(model: keras.Model) -> list[Any]:
 def plain_loop(
     model: keras.Model, x: np.ndarray, y: np.ndarray, variable: Any, coordinates: np.ndarray, eps: float, graph: bool
 ) -> float:
-    """Seconds a coordinate: assign, run the whole model, twice; with `graph`, the model compiled by tf.function."""
+    """Times the plain loop, which assigns a coordinate and runs the whole model, twice for each coordinate.
+
+    With `graph` the model is compiled by `tf.function`. Returns the seconds for one coordinate.
+    """
 
     def run(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         logits = model(x, training=False)
@@ -216,7 +224,7 @@ def plain_loop(
 
 
 def measure_speed(scale: Scale) -> list[dict[str, Any]]:
-    """Milliseconds a coordinate of the plain loop and of ours, side by side."""
+    """Times the plain loop and ours side by side, in seconds for one coordinate."""
     cases: list[tuple[str, keras.Model, Any, np.ndarray, np.ndarray]] = []
     x, y = samples_of(scale.speed_samples, 0)
     for form, levels in FORMS.items():
@@ -240,7 +248,7 @@ def measure_speed(scale: Scale) -> list[dict[str, Any]]:
             count = min(size, scale.plain_coordinates * 8 if generic else scale.speed_coordinates)
             chosen = np.random.default_rng(0).choice(size, count, replace=False)
             some = chosen[: scale.plain_coordinates]
-            # In turns, so that the machine's moods are shared.
+            # They take turns, so that a change of the machine's speed meets both.
             plain = [plain_loop(model, x, y, variable, some, eps, graph) for graph in (False, True)]
             started = time.perf_counter()
             mismatch.discrete_gradient(model, LOSS, x, y, variable, eps=eps, coordinates=chosen)
@@ -253,7 +261,7 @@ def measure_speed(scale: Scale) -> list[dict[str, Any]]:
 
 
 def _normalize(model: keras.Model, images: np.ndarray) -> None:
-    """Batch norms as in training: outputs around the thresholds, with statistics of the batch."""
+    """Sets the batch norms as in training, with the statistics of the batch and outputs around the thresholds."""
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in norms:
         layer.momentum = 0.0
@@ -267,7 +275,7 @@ def _interval(result: dict[str, Any]) -> str:
 
 
 def report_mlp(found: dict[str, Any]) -> str:
-    """The table of `measure_mlp`, beside the third party's."""
+    """The table of `measure_mlp`, beside the figures of a third party."""
     rows = [["eps", "activation", *(f"tensor {i}" for i in range(1, 5)), "third party"]]
     for eps, theirs in THIRD_PARTY.items():
         rows += [[f"{eps:g}", form, *map(_interval, found[str(eps)][form]), theirs[form]] for form in FORMS]
@@ -275,7 +283,7 @@ def report_mlp(found: dict[str, Any]) -> str:
 
 
 def report_gradients(found: dict[str, Any]) -> str:
-    """The table of `measure_gradients`: mean and standard error over the seeds."""
+    """The table of `measure_gradients`, with the mean and the standard error over the seeds."""
     rows = [["eps", "activation, backward pass", *(f"tensor {i}" for i in range(1, 5))]]
     for eps in THIRD_PARTY:
         for name in VARIANTS:
@@ -288,7 +296,7 @@ def report_gradients(found: dict[str, Any]) -> str:
 
 
 def report_vgg7(found: dict[str, Any]) -> str:
-    """The first and the last measurement of each training in a table; the figure has all."""
+    """The table of the first and the last measurement of each training; the figure has all of them."""
     layers = list(found["baseline"][0]["layers"])
     rows = [["network", "epoch", "test accuracy, %", *layers]]
     for name, record in found.items():
@@ -309,7 +317,7 @@ def report_speed(found: list[dict[str, Any]]) -> str:
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """Similarity of each layer over the epochs, a panel for each training."""
+    """Draws the similarity of each layer over the epochs, in a panel for each training."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(found), sharey=True)
@@ -337,7 +345,7 @@ PARTS: dict[str, tuple[Callable[[Scale], Any], Callable[[Any], str], str]] = {
 
 
 def _put(text: str, name: str, title: str, table: str) -> str:
-    """A page with a table in its place, between two comments; the words around are written by hand and stay."""
+    """Puts a table into its place in a page, between two comments. The words around it are written by hand and stay."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     block = f"{begin}\n{table}\n{end}"
     if begin in text and end in text:

@@ -2,53 +2,34 @@
 
 python -m benchmarks.latency runs/digits/model.tflite runs/digits/model-float32.tflite runs/digits/model-int8.tflite
 
-Files with LCE's operators run in bduo_runtime and in LCE's own interpreter, all others in LiteRT (ai-edge-litert,
-XNNPACK). All take turns of about 20 ms, inference after inference as with a stream of images, so that a change of the
-machine's speed meets all of them alike; ratios are the median of the rounds' ratios.
+Files with LCE's operators run in bduo_runtime and in LCE's own interpreter, all others in LiteRT (ai-edge-litert) with
+XNNPACK. The interpreters take turns of about 20 ms (`bduo_runtime.bench`), so that a change of the machine's speed
+meets all of them alike. A ratio is the median of the ratios in all rounds.
 """
 
 import argparse
 import platform
 import sys
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from bduo_runtime import Interpreter as RuntimeInterpreter
+from bduo_runtime import Latency
+from bduo_runtime import bench as measure
 from bduo_terminal import add_verbose
 from bduo_tf.conversion.inspection import operators
 
 __all__ = ["Latency", "main", "measure", "processor", "runners"]
 
-_WARM_UP = 3
-_TURN = 20.0  # milliseconds, at least one inference
-_Name = TypeVar("_Name", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Milliseconds of one inference, the mean of a turn, in every round."""
-
-    rounds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return float(np.median(self.rounds))
-
-    @property
-    def minimum(self) -> float:
-        return min(self.rounds)
-
-    def ratio_to(self, other: "Latency") -> float:
-        """The median of the ratios in rounds that both were measured in, side by side."""
-        return float(np.median(np.divide(self.rounds, other.rounds)))
+_TURN = 20.0  # milliseconds
 
 
 def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], object]]:
-    """For each interpreter of `file`, by name: what runs it once on a fixed input (batch 1). The first is ours."""
+    """Returns what runs a file once on a fixed input (batch 1), by the name of the interpreter. The first is ours."""
     content = file.read_bytes()
     if not any(name.startswith("Lce") for name in operators(content)):
         from ai_edge_litert.interpreter import Interpreter
@@ -58,14 +39,12 @@ def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], object]]:
         return {"LiteRT, XNNPACK": _prepared(litert)}
     from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
 
-    from bduo_runtime import Interpreter as RuntimeInterpreter
-
     lce = LceInterpreter(content, num_threads=threads)
     rng = np.random.default_rng(0)
     inputs = [rng.uniform(-1, 1, shape).astype(np.float32) for shape in lce.input_shapes]
     return {
         "bduo_runtime": _prepared(RuntimeInterpreter(file, threads).litert),
-        # Below InterpreterBase.predict, whose loop over images is not the model's time.
+        # This is called directly, since the loop over images in `InterpreterBase.predict` is not the model's time.
         "LCE": lambda: lce.interpreter.predict(inputs),
     }
 
@@ -77,28 +56,8 @@ def _prepared(litert: Any) -> Callable[[], object]:
     return litert.invoke
 
 
-def measure(running: Mapping[_Name, Callable[[], object]], rounds: int, turn: float = _TURN) -> dict[_Name, Latency]:
-    """Runs each for a turn of so many milliseconds, at least once, in `rounds` rounds."""
-
-    def seconds(run: Callable[[], object], times: int) -> float:
-        start = time.perf_counter()
-        for _ in range(times):
-            run()
-        return (time.perf_counter() - start) / times
-
-    repeats = {}
-    for name, run in running.items():
-        seconds(run, _WARM_UP)
-        repeats[name] = max(1, round(1e-3 * turn / max(seconds(run, _WARM_UP), 1e-6)))
-    taken: dict[_Name, list[float]] = {name: [] for name in running}
-    for _ in range(rounds):
-        for name, run in running.items():
-            taken[name].append(1e3 * seconds(run, repeats[name]))
-    return {name: Latency(tuple(times)) for name, times in taken.items()}
-
-
 def processor() -> str:
-    """The processor's name as the system gives it."""
+    """Returns the processor's name as the system gives it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

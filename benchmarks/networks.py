@@ -3,8 +3,8 @@
     python -m benchmarks.networks                                 all of them
     python -m benchmarks.networks vgg7 --widths                   and decoupled in other widths than the paper's
 
-Prints a table in Markdown. ImageNet's 224x224x3 and 1000 classes; VGG-7: CIFAR-10's 32x32x3 and 10. Weights are
-untrained: nothing here depends on them.
+Prints a table in Markdown. The networks have the inputs and classes of ImageNet, 224x224x3 and 1000, but VGG-7 those of
+CIFAR-10, 32x32x3 and 10. Their weights are not trained, since nothing here depends on them.
 """
 
 import argparse
@@ -26,7 +26,7 @@ __all__ = ["forms", "main"]
 
 
 def forms(network: str, widths: bool = False) -> dict[str, keras.Model]:
-    """The forms of a network by name; with `widths`, decoupled networks of `duo_widths` instead."""
+    """Builds the forms of a network, by their names; with `widths` decoupled networks of `duo_widths` instead."""
     build = networks.NETWORKS[network]
     if widths:
         models = {}
@@ -45,7 +45,7 @@ def forms(network: str, widths: bool = False) -> dict[str, keras.Model]:
 
 
 def _row(name: str, model: keras.Model, folder: Path) -> tuple[Cost, int | None, Path | None]:
-    """Cost, bytes of the file to deploy and the file; a coupled network is not deployed."""
+    """A network's cost, the bytes of its file and the file. A coupled network is not deployed, and has none."""
     if name == "coupled":
         return _coupled_cost(model), None, None
     content = convert_float32(model) if name == "float" else convert_lce(to_lce_graph(model))
@@ -55,7 +55,7 @@ def _row(name: str, model: keras.Model, folder: Path) -> tuple[Cost, int | None,
 
 
 def _coupled_cost(model: keras.Model) -> Cost:
-    """Counted on its decoupled network, in which each of the two levels of an activation is a channel of its own."""
+    """The cost of a coupled network, whose MACs are half of those of its decoupled network with twice the channels."""
     macs = cost(convert_lce(to_lce_graph(decouple(model)))).macs
     kernels = [layer.kernel for layer in model._flatten_layers() if hasattr(layer, "kernel")]
     return Cost(sum(int(k.shape.num_elements()) for k in kernels), {2: macs[1] // 2, 32: macs[32]})
@@ -110,7 +110,7 @@ def _millions(count: int) -> str:
 
 
 def _times(latencies: dict[str, Latency], first: Latency) -> list[str]:
-    """Of a file in its interpreters: milliseconds in the first, their ratio to `first`, milliseconds in LCE."""
+    """The cells on one file: milliseconds in its first interpreter, their ratio to `first`, milliseconds in LCE."""
     if not latencies:
         return ["-", "-", "-"]
     best = next(iter(latencies.values()))

@@ -1,10 +1,11 @@
-"""Writes the files that docs/runtime.md compares: a network, decoupled, and what one would deploy instead of it.
+"""Writes the files that docs/runtime.md compares: a decoupled network, and what one would deploy instead of it.
 
 python -m benchmarks.peers vgg7 resnet18 --folder runs/peers
 python -m benchmarks.latency runs/peers/vgg7.tflite runs/peers/vgg7-*.tflite
 
-For each network NAME.tflite (decoupled, for LCE), NAME-float32.tflite and NAME-int8.tflite (ReLU and float kernels in
-the baseline's widths: the same weights and MACs). Weights are untrained: no latency depends on them.
+For each network it writes NAME.tflite (decoupled, for LCE), NAME-float32.tflite and NAME-int8.tflite. The latter two
+have ReLU and float kernels in the baseline's widths, which make the same number of weights and MACs. The weights are
+not trained, since no latency depends on them.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from bduo_tf.conversion.tflite import convert_lce
 
 __all__ = ["main"]
 
-_CALIBRATION = 8  # images, random as the weights
+_CALIBRATION = 8  # images, which are as random as the weights
 
 
 def _files(network: str) -> dict[str, bytes]:

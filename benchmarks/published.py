@@ -1,12 +1,12 @@
-"""Are networks that others published converted rightly, and how fast are they? Larq's zoo, through `python -m convert`.
+"""Does `python -m convert` convert networks that others published, those of Larq's zoo, and how fast are they then?
 
     pip install --no-deps larq-zoo zookeeper click typeguard
     python -m benchmarks.published --folder runs/published
     python -m benchmarks.published QuickNet XNORNet --folder runs/published
 
-Each network, at 224 pixels and without its trained weights (which are on the authors' servers), is given seeded weights
-and seeded statistics of batch norms, converted and verified on seeded inputs, and timed: its file in bduo_runtime and
-in LCE's interpreter, and the float32 file of the same network without its quantizers on XNNPACK.
+Each network takes images of 224 pixels. Its trained weights are on the authors' servers; here it has seeded weights and
+seeded statistics of batch norms. It is converted, and verified on seeded inputs. Then its file is timed in bduo_runtime
+and in LCE's interpreter, beside the float32 file of the same network without its quantizers on XNNPACK.
 """
 
 import argparse
@@ -50,7 +50,7 @@ _QUANTIZERS = ("input_quantizer", "kernel_quantizer", "depthwise_quantizer", "po
 
 
 def build(name: str, size: int = 224) -> keras.Model:
-    """A network of the zoo with seeded weights and seeded statistics of its batch norms."""
+    """Builds a network of the zoo with seeded weights and seeded statistics of its batch norms."""
     import larq_zoo
 
     keras.utils.set_random_seed(0)
@@ -71,10 +71,13 @@ def build(name: str, size: int = 224) -> keras.Model:
 
 
 def convert(name: str, folder: Path, size: int = 224, samples: int = 4) -> tuple[int, dict[str, Any]]:
-    """What `python -m convert` says of a network of the zoo: its exit status, and the summary it wrote.
+    """Runs `python -m convert` on a network of the zoo.
 
-    The command gets the function that makes the network, `benchmarks.published:NAME`, since Keras cannot load all of
-    them from files (Lambda layers around functions).
+    The command is given the function that makes the network, `benchmarks.published:NAME`. Keras cannot load all of
+    these networks from files, because some have Lambda layers around functions.
+
+    Returns:
+        The command's exit status, and the summary that it wrote.
     """
     file = folder / f"{name}.tflite"
     arguments = ["-o", str(file), "--samples", str(samples), *NETWORKS[name]]
@@ -84,14 +87,14 @@ def convert(name: str, folder: Path, size: int = 224, samples: int = 4) -> tuple
 
 
 def __getattr__(name: str) -> Callable[[], keras.Model]:
-    """Each network as a function of its name, as `python -m convert` takes it."""
+    """Makes each network's name a function of this module that builds it, as `python -m convert` takes it."""
     if name in NETWORKS:
         return lambda: build(name)
     raise AttributeError(name)
 
 
 def float_peer(model: keras.Model) -> keras.Model:
-    """The same network without its quantizers: float kernels, activations as they come."""
+    """Builds the same network without its quantizers, so with float kernels and float activations."""
 
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.Lambda):

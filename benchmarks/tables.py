@@ -1,4 +1,4 @@
-"""A table for the terminal, and the same for a page of docs/."""
+"""Tables for the terminal, and in Markdown for the pages of docs/."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ __all__ = ["markdown", "table"]
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Cells in columns, between two rules."""
+    """Lays out rows of cells in columns, between two rules."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rule = "-" * (sum(widths) + 2 * len(widths))
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -14,6 +14,6 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """The same in Markdown; the first row is the head."""
+    """Writes rows of cells as a table in Markdown; the first row is its head."""
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body])

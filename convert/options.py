@@ -1,17 +1,16 @@
-"""The options of the command, and what of them is wrong by itself."""
+"""The options of the command: what they are, what they hold, and how messages name them."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from bduo_terminal import add_verbose, program
 from bduo_tf.conversion.errors import ConversionError
 from bduo_tf.conversion.preparation import image_size
 from bduo_tf.conversion.scores import KINDS
 
-__all__ = ["check", "parse"]
+__all__ = ["in_options", "parse", "read_labels"]
 
 _PROGRAM = program("convert")
 _EPILOG = f"""examples:
@@ -28,27 +27,46 @@ _EPILOG = f"""examples:
 
 exit status: 0 the file was written and verified; 1 it failed the verification and was not written; 2 wrong input."""
 
+# The option that stands for each argument of `bduo_tf.to_tflite` that its messages name.
+_OPTIONS = {
+    "decouple=True": "--decouple",
+    "allow_float=True": "--allow-float",
+    "image_size": "--image-size",
+    "image_size=(height, width)": "--image-size N or HxW",
+    "input_range": "--range",
+    "scores": "--scores",
+    "samples": "--samples",
+    "seed": "--seed",
+    "min_agreement": "--min-agreement",
+}
+
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options; argparse ends the program where they cannot be read."""
+    """Reads the options; argparse ends the program if they cannot be read."""
     return _parser().parse_args(argv)
 
 
-def check(args: argparse.Namespace) -> None:
-    """Fails before anything is loaded.
+def in_options(message: str, args: argparse.Namespace) -> str:
+    """Names the command's options in a message that names, between backticks, arguments of `bduo_tf.to_tflite`."""
+    names = {**_OPTIONS, "class_names": str(args.labels or args.dataset or "the data set")}
+    return re.sub(r"`([^`]+)`", lambda found: names.get(found[1], found[0]), message)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Reads class names from a text file that has one in each line.
 
     Raises:
-        ConversionError: an option has a value that makes no sense.
+        ConversionError: the file cannot be read, or is not text with something in every line.
     """
-    if args.samples is not None and args.samples < 1:
-        raise ConversionError(f"--samples must be at least 1, not {args.samples}.")
-    if not 0 <= args.min_agreement <= 1:
-        raise ConversionError(f"--min-agreement is a share from 0 to 1, not {args.min_agreement}.")
-    if args.seed < 0:
-        raise ConversionError(f"--seed must not be negative, but it is {args.seed}.")
-    if args.limits and (not np.isfinite(args.limits).all() or args.limits[0] == args.limits[1]):
-        black, white = args.limits
-        raise ConversionError(f"--range takes two different numbers, not {black:g} and {white:g}.")
+    try:
+        labels = path.read_text("utf-8-sig").rstrip().splitlines()
+    except OSError as error:
+        raise ConversionError(f"--labels: {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConversionError(f"--labels: {path} is not a text file in UTF-8.") from error
+    if not labels or not all(label.strip() and label.isprintable() for label in labels):
+        raise ConversionError(f"--labels: {path} must hold one class name a line, and nothing else.")
+    return tuple(labels)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import numpy as np
 __all__ = ["Comparison", "Difference", "OutputComparison"]
 
 _TWENTIETH = 1 / 20
-_ROUNDING = 1e-7  # of float32 numbers about 1, whose sum may be 0
+_ROUNDING = 1e-7  # what rounding makes of float32 numbers of about 1, whose sum may be 0
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Difference:
 
     Attributes:
         agreeing: on how many images it agrees.
-        largest: difference of an element, over all images.
+        largest: the largest difference of an element over all images.
         median: the median over images of the largest difference of an element.
         scale: the median over images of the largest element, to hold the differences against.
     """
@@ -29,7 +29,7 @@ class Difference:
 
     @property
     def relative(self) -> float:
-        """The largest difference by the size of the output."""
+        """The largest difference divided by the size of the output."""
         if self.largest == 0:
             return 0.0
         return self.largest / self.scale if self.scale else float("inf")
@@ -40,15 +40,21 @@ class Difference:
 
 @dataclass
 class OutputComparison:
-    """One output of a model. An output of scores, (batch, classes), agrees on an image by its arg max.
+    """Collects one output of a model, batch by batch, and tells on which images it agrees.
 
-    Any other (maps, boxes, single units) agrees if the root mean square of the difference is at most a twentieth of
-    the output's own (that of the median image); integers if at most a twentieth of them differ.
+    An output of scores, (batch, classes), agrees on an image if both have the same arg max. Integers agree if at most a
+    twentieth of them differ. Any other output (maps, boxes, single units) agrees if the root mean square of its
+    difference is at most a twentieth of the root mean square of the output itself in the median image.
+
+    Attributes:
+        name: the name of the output.
+        scores: whether it is one of scores.
+        whole: whether it is one of integers, or of true and false.
     """
 
     name: str
     scores: bool = False
-    whole: bool = False  # integers or true and false
+    whole: bool = False
     _agrees: list[np.ndarray] = field(default_factory=list)
     _root_mean_square: list[np.ndarray] = field(default_factory=list)
     _size: list[np.ndarray] = field(default_factory=list)
@@ -60,10 +66,10 @@ class OutputComparison:
 
         Args:
             expected: array (batch, ...).
-            computed: the same elements.
+            computed: array of the same shape.
 
         Returns:
-            For each image whether it may turn out to disagree, once all are known.
+            Whether each image may turn out to disagree once all images are known, bool (batch,).
         """
         self.whole = expected.dtype.kind in "iub"
         self.scores = expected.ndim == 2 and expected.shape[1] >= 2 and not self.whole
@@ -81,17 +87,17 @@ class OutputComparison:
             return ~self._agrees[-1]
         self._root_mean_square.append(_root_mean_square(ours))
         self._distance.append(_root_mean_square(difference))
-        # Half of what is allowed, since the median of all images may be less than that of those so far.
+        # Half of what is allowed counts here, since the median of all images may be less than that of those so far.
         return ~(self._distance[-1] <= _TWENTIETH / 2 * np.median(np.concatenate(self._root_mean_square)))
 
     def agrees(self) -> np.ndarray:
-        """For each image whether the output agrees."""
+        """Returns whether the output agrees on each image, bool (images,)."""
         if self.scores or self.whole:
             return np.concatenate(self._agrees)
         return np.concatenate(self._distance) <= _TWENTIETH * np.median(np.concatenate(self._root_mean_square))
 
     def differences(self) -> np.ndarray:
-        """For each image the largest difference of an element."""
+        """Returns the largest difference of an element in each image, (images,)."""
         return np.concatenate(self._largest)
 
     def summary(self) -> Difference:
@@ -101,31 +107,32 @@ class OutputComparison:
         )
 
     def scale(self) -> float:
+        """Returns the median over images of the largest element."""
         return float(np.median(np.concatenate(self._size)))
 
     def apart(self) -> np.ndarray:
-        """For each image whether the output differs by more than rounding."""
-        # Two scores that are as close as rounding may change places, and with them an integer that is their arg max.
+        """Returns whether the output differs by more than rounding on each image, bool (images,)."""
+        # Two scores that are as close as rounding may change places, and an integer that is their arg max with them.
         return ~self.agrees() if self.whole else ~(self.differences() <= max(1e-3 * self.scale(), _ROUNDING))
 
 
 class Comparison:
-    """All outputs of a model; an image agrees if all its outputs do."""
+    """Collects all outputs of a model; an image agrees if all its outputs do."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.outputs = tuple(OutputComparison(name) for name in names)
 
     def add(self, expected: list[np.ndarray], computed: list[np.ndarray]) -> np.ndarray:
-        """Compares a batch; returns for each image whether it may turn out to disagree."""
+        """Compares a batch; returns whether each image may turn out to disagree, bool (batch,)."""
         found = [o.add(e, c) for o, e, c in zip(self.outputs, expected, computed, strict=True)]
         return np.any(found, axis=0)
 
     def agrees(self) -> np.ndarray:
-        """For each image whether all outputs agree."""
+        """Returns whether all outputs agree on each image, bool (images,)."""
         return np.all([output.agrees() for output in self.outputs], axis=0)
 
     def apart(self) -> np.ndarray:
-        """For each image whether an output differs by more than rounding."""
+        """Returns whether an output differs by more than rounding on each image, bool (images,)."""
         return np.any([output.apart() for output in self.outputs], axis=0)
 
     @property

@@ -1,4 +1,4 @@
-"""What a .tflite file holds: which operators, and what they cost."""
+"""What a .tflite file consists of: which operators, and what they cost."""
 
 import math
 from collections import Counter
@@ -16,41 +16,41 @@ _BITS = {"float32": 32, "float16": 16, "int16": 16, "int8": 8, "uint8": 8}
 
 
 def operators(file: bytes) -> dict[str, int]:
-    """How often each operator occurs in a .tflite file, custom ones by their own name."""
+    """Returns how often each operator occurs in a .tflite file, by its name; custom ones have names of their own."""
     return dict(Counter(operator.name for operator in read_operators(file)))
 
 
 def float_elements(file: bytes) -> int:
-    """How many float32 elements one inference writes, batch 1, beside those of convolutions and dense layers."""
+    """Returns how many float32 elements one inference writes that no convolution or dense layer makes."""
     others = [operator for operator in read_operators(file) if operator.name not in _PRODUCTS]
     return sum(t.size for operator in others for t in operator.outputs if t.type == "float32")
 
 
 def is_binary_layer(layer: keras.layers.Layer) -> bool:
-    """Whether LCE's converter is to make a layer an LceBconv2d: a convolution of signs with binary kernels."""
+    """Whether a layer is to become an LceBconv2d: whether it is a convolution of signs with binary kernels."""
     quantizers = (getattr(layer, "input_quantizer", None), getattr(layer, "kernel_quantizer", None))
     return isinstance(layer, lq.layers.QuantConv2D) and all(getattr(q, "precision", None) == 1 for q in quantizers)
 
 
 def expected_operators(graph: keras.Model, found: dict[str, int], floats: Collection[str] = ()) -> list[str]:
-    """What is wrong with the operators of a converted deployment graph; empty if nothing is.
+    """Says what is wrong with the operators of a converted deployment graph, one line each; empty if nothing is.
 
-    There must be as many LceBconv2d as calls of binary layers: a binary layer that silently became a float one
-    passes any comparison of outputs.
+    There must be as many LceBconv2d as there are calls of binary layers. A binary layer that silently became a float
+    one would pass any comparison of outputs.
 
     Args:
         graph: the deployment graph.
-        found: the operators of its file.
-        floats: names of binary layers that are known to stay float.
+        found: how often each operator occurs in its file.
+        floats: the names of the binary layers that are known to stay float.
     """
-    # A layer called again on the same tensors is computed once.
+    # A layer that is called again on the same tensors is computed once.
     calls = {
         (node.layer.name, *map(id, node.keras_inputs)): node.layer
         for depth in graph._nodes_by_depth.values()
         for node in depth
         if is_binary_layer(node.layer) and node.layer.name not in floats
     }
-    # Of layers that are known to stay float LCE may make a binary convolution all the same.
+    # LCE may make binary convolutions even of layers that are said to stay float.
     if len(calls) <= found.get("LceBconv2d", 0) <= len(calls) + len(floats):
         return []
     names = {layer.name for layer in calls.values()}
@@ -58,7 +58,7 @@ def expected_operators(graph: keras.Model, found: dict[str, int], floats: Collec
     problems = [
         f"{found.get('LceBconv2d', 0)} LceBconv2d operators for {len(calls)} binary layers ({layers or 'none'})"
     ]
-    # Which float products are too many is told by TFLite's own converter, to which all layers are float.
+    # TFLite's own converter, for which all layers are float, tells how many float products are too many.
     products = _float_products(operators(convert_float32(graph))) - len(calls)
     if _float_products(found) > products:
         problems.append(f"{_float_products(found)} float products for {products} float layers")
@@ -74,8 +74,8 @@ class Cost:
     """What a model costs.
 
     Attributes:
-        weights: entries of kernels, without biases, batch norms and thresholds.
-        macs: multiply-accumulates of one inference by the bits of the activations, such as {1: ..., 32: ...}.
+        weights: how many entries its kernels have. Biases, batch norms and thresholds do not count.
+        macs: the multiply-accumulates of one inference, by the bits of the activations, such as {1: ..., 32: ...}.
     """
 
     weights: int
@@ -100,7 +100,7 @@ def cost(file: bytes) -> Cost:
 
 @dataclass(frozen=True)
 class _Product:
-    """What an operator multiplies: bits of the activations, multiply-accumulates, entries of each kernel."""
+    """What an operator multiplies: the bits of the activations, multiply-accumulates, the entries of each kernel."""
 
     bits: int
     macs: int
@@ -117,31 +117,31 @@ def _tensors(operator: Operator) -> tuple[Tensor, ...]:
 
 
 def _convolution(operator: Operator) -> _Product:
-    """Kernels (output channels, ..., input channels of a group), as those of dense layers."""
+    """Kernels are (output channels, ..., input channels of a group), also those of dense layers."""
     x, kernel, *_ = _tensors(operator)
     return _product(x, operator.outputs[0].size * math.prod(kernel.shape[1:]), kernel)
 
 
 def _depthwise(operator: Operator) -> _Product:
-    """Kernels (1, height, width, output channels)."""
+    """Kernels are (1, height, width, output channels)."""
     x, kernel, *_ = _tensors(operator)
     return _product(x, operator.outputs[0].size * math.prod(kernel.shape[1:-1]), kernel)
 
 
 def _volume(operator: Operator) -> _Product:
-    """Kernels (depth, height, width, input channels, output channels)."""
+    """Kernels are (depth, height, width, input channels, output channels)."""
     x, kernel, *_ = _tensors(operator)
     return _product(x, operator.outputs[0].size * math.prod(kernel.shape[:-1]), kernel)
 
 
 def _transposed(operator: Operator) -> _Product:
-    """Kernels (..., input channels), with all of which each input is multiplied; its shape is the first input."""
+    """Kernels are (..., input channels), and each input is multiplied by all of them. The output's shape is first."""
     _, kernel, x, *_ = _tensors(operator)
     return _product(x, x.size * math.prod(kernel.shape[:-1]), kernel)
 
 
 def _matrices(operator: Operator) -> _Product:
-    """(..., m, k) times (..., k, n), each perhaps transposed: mk * kn / mn is the square of k."""
+    """Matrices (..., m, k) times (..., k, n), each perhaps transposed, of which mk * kn / mn is the square of k."""
     x, y, *_ = _tensors(operator)
     output = operator.outputs[0]
     last = [math.prod(t.shape[-2:]) for t in (x, y, output)]
@@ -149,19 +149,19 @@ def _matrices(operator: Operator) -> _Product:
 
 
 def _recurrent(operator: Operator) -> _Product:
-    """Inputs (..., channels), each multiplied by all the matrices."""
+    """Inputs are (..., channels), each of which is multiplied by all the matrices."""
     x, *others = _tensors(operator)
     kernels = [t for t in others if t.constant and len(t.shape) == 2]
     return _product(x, math.prod(x.shape[:-1]) * sum(k.size for k in kernels), *kernels)
 
 
 def _binary(operator: Operator) -> _Product:
-    """Kernels (output channels, height, width, words of 32 input channels of a group)."""
+    """Kernels are (output channels, height, width, words of 32 input channels of a group)."""
     _, kernel, *_ = _tensors(operator)
     channels = operator.option("channels_in")
     groups = max(1, -(-channels // 32) // kernel.shape[-1])
     weights = math.prod(kernel.shape[:-1]) * (channels // groups)
-    # The output may be packed too: its channels are the kernel's.
+    # The output may be packed too, so that its channels are counted by the kernel.
     return _Product(1, math.prod(operator.outputs[0].shape[:-1]) * weights, {kernel.key: weights})
 
 
@@ -181,4 +181,4 @@ _PRODUCTS = {
     "BIDIRECTIONAL_SEQUENCE_LSTM": _recurrent,
     "LceBconv2d": _binary,
 }
-"""Operators of TFLite and of LCE that multiply and accumulate, and how they are counted."""
+"""The operators of TFLite and of LCE that multiply and accumulate, and what counts each of them."""

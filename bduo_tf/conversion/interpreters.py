@@ -1,4 +1,4 @@
-"""What runs a .tflite file, to compare it with Keras: LCE's own interpreter, and bduo_runtime's if installed."""
+"""The interpreters that can run a converted file: Larq Compute Engine's, and bduo_runtime's where it is installed."""
 
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bduo_tf.conversion.errors import ConversionError
+from bduo_tf.conversion.errors import ConversionError, required
 from bduo_tf.conversion.operators import read_operators
 from bduo_tf.conversion.tflite import quiet, reason
 
@@ -14,22 +14,26 @@ __all__ = ["Interpreter", "in_batches", "interpreters", "lce_interpreter", "requ
 
 
 class Interpreter(Protocol):
-    """What runs a file.
+    """An object that runs one file."""
 
-    predict(inputs) takes an array (batch, ...), such as images (batch, height, width, channels), or of a model of
-    several inputs a list of such, and returns an array (batch, ...), such as logits (batch, classes), or a list.
-    """
+    def predict(self, inputs: Any) -> Any:
+        """Computes the outputs for a batch.
 
-    def predict(self, inputs: Any) -> Any: ...
+        Args:
+            inputs: array (batch, ...), such as images (batch, height, width, channels). A model of several inputs
+                takes a list of such arrays.
+
+        Returns:
+            Array (batch, ...), such as logits (batch, classes). A model of several outputs gives a list of such arrays.
+        """
+        ...
 
 
 class _LceInterpreter:
-    """LCE's own, whose `predict` knows no batch but 1."""
+    """LCE's own interpreter. Its `predict` knows only the batch size that the file has, which is mostly 1."""
 
     def __init__(self, file: bytes) -> None:
-        from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
-
-        self._running = LceInterpreter(file)
+        self._running = required("larq_compute_engine.tflite.python.interpreter").Interpreter(file)
 
     def predict(self, inputs: Any) -> Any:
         arrays = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
@@ -39,24 +43,29 @@ class _LceInterpreter:
 
 
 def lce_interpreter(file: bytes) -> Interpreter:
-    """LCE's own."""
+    """Returns Larq Compute Engine's own interpreter for a file."""
     return _LceInterpreter(file)
 
 
 def _runtime_interpreter(file: bytes) -> Interpreter:
+    required("ai_edge_litert")
     from bduo_runtime import Interpreter as RuntimeInterpreter
 
     return RuntimeInterpreter(file)
 
 
 def interpreters() -> Mapping[str, Callable[[bytes], Interpreter]]:
-    """Those to verify with, by name: LCE's, and bduo_runtime's where it is installed."""
+    """Returns what makes an interpreter of a file's content, by the interpreter's name.
+
+    LCE's is always among them, since its package also holds the converter. bduo_runtime's is there if that package,
+    which is not on PyPI, is installed.
+    """
     installed = importlib.util.find_spec("bduo_runtime") is not None
     return {"LCE": lce_interpreter} | ({"bduo_runtime": _runtime_interpreter} if installed else {})
 
 
 def require_runnable(file: bytes) -> None:
-    """Fails before the long work if a file has operators that give wrong results, or that no interpreter knows.
+    """Finds out, before the long verification, whether a file has operators that no interpreter can run rightly.
 
     Raises:
         ConversionError: an operator keeps state, or an interpreter cannot load the file; the message has its reason.
@@ -71,6 +80,8 @@ def require_runnable(file: bytes) -> None:
         with quiet() as log:
             try:
                 make(file)
+            except ConversionError:
+                raise
             except Exception as error:
                 raise ConversionError(f"{name}'s interpreter cannot run the file: {reason(log, error)}") from error
 
@@ -78,9 +89,17 @@ def require_runnable(file: bytes) -> None:
 def in_batches(
     run: Callable[[list[np.ndarray]], list[np.ndarray]], inputs: list[np.ndarray], size: int
 ) -> list[np.ndarray]:
-    """What `run`, which takes batches of exactly `size`, gives for a batch of any size.
+    """Runs a function that takes batches of exactly one size on a batch of any size.
 
-    The last batch is filled up with its last image, and what comes of that is cut off.
+    The last part is filled up with copies of its last image, and their outputs are cut off again.
+
+    Args:
+        run: takes a list of arrays (size, ...), one for each input, and returns one such array for each output.
+        inputs: for each input an array (batch, ...).
+        size: the size of the batches that `run` takes.
+
+    Returns:
+        For each output an array (batch, ...).
     """
     parts = []
     for start in range(0, len(inputs[0]), size):

@@ -1,4 +1,4 @@
-"""Keras models from files, as safely as from Keras' own format: nothing in a file is run unless that was asked for."""
+"""Loads Keras models from files. No code that a file holds is run, whatever its format, unless that was asked for."""
 
 import importlib
 import json
@@ -21,7 +21,7 @@ __all__ = ["call_function", "import_modules", "is_saved_model", "load_model"]
 _HOW_TO_SAVE = "Save the model by model.save('NAME.keras')"
 _METADATA = "keras_metadata.pb"
 
-# In what words Keras says that a class or function is not known.
+# The words in which Keras says that a class or a function is not known.
 _MISSING = (
     r"Could not locate \w+ '([^']+)'",
     r"Cannot deserialize object of type `([^`]+)`",
@@ -31,17 +31,23 @@ _MISSING = (
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Imports the modules that register a model's own layers, from the current folder too.
+    """Imports modules that register layers of a model's own; they may lie in the current folder.
 
     Raises:
-        ConversionError: one cannot be imported; the message names it.
+        ConversionError: a module cannot be imported; the message names it.
     """
     for name in names:
         _import(name, f"--import {name}")
 
 
 def call_function(source: str) -> keras.Model | None:
-    """The model that a function returns, given as package.module:function; None if `source` is not of that form.
+    """Calls a function that makes a model.
+
+    Args:
+        source: the function, as package.module:function.
+
+    Returns:
+        The model; None if `source` is not of that form.
 
     Raises:
         ConversionError: there is no such function, it fails, or what it returns is no model.
@@ -77,19 +83,19 @@ def is_saved_model(folder: Path) -> bool:
 
 
 def load_model(path: Path, *, unsafe: bool = False) -> keras.Model:
-    """The model in a .keras file, an HDF5 file (.h5) or a SavedModel folder, whatever its name says.
+    """Loads the model in a .keras file, an HDF5 file (.h5) or a SavedModel folder, which it tells by their content.
 
     Args:
         path: the file or folder.
         unsafe: whether Python code that the file holds (Lambda layers) may be run.
 
     Raises:
-        ConversionError: it is none, it holds code, or it needs something that is not known.
+        ConversionError: it is none of these, it holds code, or it needs a class or function that is not known.
     """
     if path.is_dir():
         configurations = _saved_model_configurations(path)
     elif zipfile.is_zipfile(path):
-        # The only format that Keras itself guards, and only under this name.
+        # Keras itself refuses code in files of this format, but knows them by this ending only.
         if path.suffix != ".keras":
             raise ConversionError(f"{path} is not a .keras file by its name. Rename it to {path.stem}.keras.")
         configurations = iter(())
@@ -114,7 +120,7 @@ def load_model(path: Path, *, unsafe: bool = False) -> keras.Model:
 
 
 def _by_bare_name() -> dict[str, Any]:
-    """All registered objects by their names without the package: HDF5 files name quantizers and the like so."""
+    """All registered objects by their names without the package, as HDF5 files name quantizers and the like."""
     return {name.split(">")[-1]: known for name, known in keras.utils.get_custom_objects().items()}
 
 
@@ -153,7 +159,7 @@ def _parsed(path: Path, configuration: str | bytes) -> Any:
 
 
 def _holds_code(configuration: Any) -> bool:
-    """Whether a configuration, nested as JSON is, holds a Lambda layer or a function by its code."""
+    """Whether a configuration, nested as JSON is, holds a Lambda layer or the code of a function."""
     if isinstance(configuration, list):
         return any(map(_holds_code, configuration))
     if not isinstance(configuration, dict):
@@ -168,7 +174,7 @@ def _holds_code(configuration: Any) -> bool:
 
 def _why_not_loaded(path: Path, error: Exception) -> str:
     if missing := next((found for pattern in _MISSING if (found := re.search(pattern, str(error)))), None):
-        if missing[1] == "function":  # what Keras writes for it has no place for the name
+        if missing[1] == "function":  # Keras writes this word in place of the function's name
             return f"{path} has a function of its own, which HDF5 files cannot hold. {_HOW_TO_SAVE}."
         return (
             f"{path} needs {missing[1]!r}, which is not known: --import the module that registers it "

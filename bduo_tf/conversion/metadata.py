@@ -1,9 +1,9 @@
-"""What a device must know beside the graph: class names, the input's scaling, what outputs are, inside the .tflite.
+"""Writes into a .tflite what a device must know beside the graph: class names, scaling, what the outputs are.
 
 Class names and scaling are written as TFLite Metadata (metadata_schema.fbs of tensorflow/tflite-support, version
 1.0.0): a FlatBuffer of its own in a buffer of the model, and the class names as a text file in a ZIP archive behind the
-model. That has no place for how images are fitted to the input's size, and for what the outputs are: these are JSON in
-a buffer of their own, named "bduo".
+model. TFLite Metadata has no place for how images are fitted to the input's size, and for what the outputs are. These
+are written as JSON into a second buffer, which is named "bduo".
 """
 
 import io
@@ -11,29 +11,28 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flatbuffers
 import numpy as np
 
-from bduo_tf.conversion.errors import ConversionError
-from bduo_tf.data import Fit
+if TYPE_CHECKING:  # The package of data sets needs TensorFlow Datasets, which conversion does without.
+    from bduo_tf.data import Fit
 
-__all__ = ["LABEL_FILE", "Metadata", "add_metadata", "read_labels"]
+__all__ = ["LABEL_FILE", "Metadata", "add_metadata"]
 
 LABEL_FILE = "labels.txt"
-"""The name of the class names' file in the archive."""
+"""The name of the file of class names in the archive."""
 
-_ALIGNMENT = 16  # of a buffer's content, which kernels may rely on
+_ALIGNMENT = 16  # Kernels may rely on the content of a buffer to be aligned so.
 
-# Places of fields in their tables, and values of enumerations, from schema.fbs ...
+# The places of fields in their tables, and the values of enumerations, in TFLite's schema.fbs ...
 _MODEL_BUFFERS, _MODEL_METADATA, _MODEL_FIELDS = 4, 6, 8
-# ... and metadata_schema.fbs, of which no maintained package has generated code.
+# ... and in metadata_schema.fbs, for which no maintained package has generated code.
 _IMAGE_PROPERTIES, _FEATURE_PROPERTIES = 2, 1
 _NORMALIZATION_OPTIONS = 1
 _TENSOR_AXIS_LABELS = 2
-_COLOR_SPACE = {3: 1, 1: 2}  # RGB, grayscale; others are 0, unknown
+_COLOR_SPACE = {3: 1, 1: 2}  # by channels: RGB and grayscale; 0 stands for unknown
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,14 @@ class Metadata:
     """What is known of a model beside its graph.
 
     Attributes:
-        name: of the model.
-        labels: the class names, in the order of the outputs; empty if not known.
-        input_range: what the model takes a black and a white pixel for, linear between them; None if not known.
-        channels: of its images.
-        scores: for each output one of `convert.scores.KINDS`, None where it is not known; empty if none is.
-        fit: how images are fitted to the input's size; None if not known.
+        name: the model's name.
+        labels: the class names, in the order of the outputs; empty if they are not known.
+        input_range: what the model takes a black and a white pixel for, linear between them; None if it is not known.
+        channels: how many channels the model's images have.
+        scores: for each output one of `bduo_tf.conversion.scores.KINDS`, or None where the kind is not known; empty if
+            that is so for all.
+        fit: how images are fitted to the input's size: `bduo_tf.data.Fit`, or any object with its attributes. None if
+            it is not known.
         inputs: the names of the inputs.
     """
 
@@ -55,12 +56,12 @@ class Metadata:
     input_range: tuple[float, float] | None = None
     channels: int = 3
     scores: tuple[str | None, ...] = ()
-    fit: Fit | None = None
+    fit: "Fit | None" = None
     inputs: tuple[str, ...] = ("image",)
 
     @property
     def normalization(self) -> tuple[float, float]:
-        """(mean, std) with which (pixel - mean) / std is what the model takes, of pixels 0..255."""
+        """(mean, std), such that the model takes (pixel - mean) / std for a pixel of 0 to 255."""
         if self.input_range is None:
             raise ValueError("the input's range is not known")
         black, white = self.input_range
@@ -68,29 +69,16 @@ class Metadata:
         return 0.0 - black * std, std
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
-    """The class names in a text file, one a line.
-
-    Raises:
-        ConversionError: it cannot be read, or is not text with something in every line.
-    """
-    try:
-        labels = path.read_text("utf-8-sig").rstrip().splitlines()
-    except OSError as error:
-        raise ConversionError(f"--labels: {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConversionError(f"--labels: {path} is not a text file in UTF-8.") from error
-    if not labels or not all(label.strip() and label.isprintable() for label in labels):
-        raise ConversionError(f"--labels: {path} must hold one class name a line, and nothing else.")
-    return tuple(labels)
-
-
 def add_metadata(file: bytes, metadata: Metadata) -> bytes:
-    """A .tflite file with `metadata` in it; the same file if that says nothing.
+    """Returns a .tflite file with metadata in it; the same file if the metadata say nothing.
 
-    A FlatBuffer is written from its end to its beginning, and its tables refer to what lies behind them. So
-    the whole old file stays as it is, byte for byte and as aligned as before, and a new root is written
-    before it, which refers to the old one's subgraphs, operators and buffers.
+    A FlatBuffer is written from its end to its beginning, and its tables refer to what lies behind them. So the whole
+    old file stays as it is, byte for byte and as aligned as before. A new root is written before it, which refers to
+    the subgraphs, operators and buffers of the old one.
+
+    Args:
+        file: the content of a .tflite file.
+        metadata: what it is to say.
     """
     new = _entries(metadata)
     if not new:
@@ -105,11 +93,11 @@ def add_metadata(file: bytes, metadata: Metadata) -> bytes:
     builder.Bytes[builder.head : builder.head + len(old)] = old
 
     def place(position: int) -> int:
-        """In the terms of the builder, which counts from the end."""
+        """A position in the old file as the builder counts it: from the end."""
         return len(old) - position
 
     fields = {}
-    for slot in range(1, _MODEL_FIELDS):  # all but the version refer to something
+    for slot in range(1, _MODEL_FIELDS):  # All fields but the version, which is the first, refer to something.
         field = model._tab.Offset(4 + 2 * slot)
         if field:
             fields[slot] = place(model._tab.Indirect(model._tab.Pos + field))
@@ -153,18 +141,18 @@ def _entries(metadata: Metadata) -> dict[str, bytes]:
 
 
 def _with_labels(file: bytes, labels: Sequence[str]) -> bytes:
-    """The file with a ZIP archive behind it, uncompressed, as readers that map it expect."""
+    """The file with a ZIP archive behind it, which is not compressed, since readers may map the file."""
     if not labels:
         return file
     stream = io.BytesIO(file)
     with zipfile.ZipFile(stream, "a") as archive:
-        # Without a date: the same model is the same file.
+        # The entry has no date, so that the same model always makes the same file.
         archive.writestr(zipfile.ZipInfo(LABEL_FILE), "".join(f"{label}\n" for label in labels))
     return stream.getvalue()
 
 
 def _flatbuffer(metadata: Metadata) -> bytes:
-    """ModelMetadata, with a subgraph of its inputs (of which only a single one is an image) and one output."""
+    """A table ModelMetadata of one subgraph: the inputs, of which only a single one can be an image, and an output."""
     builder = flatbuffers.Builder(1024)
     image, files = {}, {}
     if metadata.input_range is not None:
@@ -196,7 +184,13 @@ def _flatbuffer(metadata: Metadata) -> bytes:
 
 
 def _table(builder: flatbuffers.Builder, offsets: dict[int, int], enums: dict[int, int] | None = None) -> int:
-    """A table of the fields given by their places: offsets of what was written before, and enumerations of a byte."""
+    """Writes a table.
+
+    Args:
+        builder: what to write with.
+        offsets: what was written before, by the place of the field that refers to it.
+        enums: values of enumerations of one byte, by the place of the field.
+    """
     enums = enums or {}
     builder.StartObject(1 + max([*offsets, *enums], default=-1))
     for place, offset in offsets.items():

@@ -17,10 +17,10 @@ class Tensor:
     """A tensor of a file.
 
     Attributes:
-        key: which one it is in the file.
-        shape: as the file has it.
-        type: float32, int8 and so on, by TFLite's name in small letters.
-        constant: whether it is the same in every inference: stored in the file, or computed of what is.
+        key: the indices of its subgraph and of the tensor in that, which tell it from all others of the file.
+        shape: its shape as the file has it.
+        type: TFLite's name of its type in small letters, such as float32.
+        constant: whether it is the same in every inference, being stored in the file or computed of such tensors.
         state: whether it keeps its content from one inference to the next.
     """
 
@@ -40,11 +40,11 @@ class Operator:
     """An operator of a file.
 
     Attributes:
-        name: by TFLite's name, a custom one by its own.
-        inputs: None for an optional one that is absent.
-        outputs: what it writes.
-        times: how often one inference runs it: more than once in the body of a loop.
-        custom_options: content of a custom operator's options; empty for others.
+        name: TFLite's name for it, or the own name of a custom operator.
+        inputs: the tensors that it reads, None in place of an optional one that is absent.
+        outputs: the tensors that it writes.
+        times: how often one inference runs it, which is more than once in the body of a loop.
+        custom_options: the content of a custom operator's options; empty for others.
     """
 
     name: str
@@ -54,18 +54,18 @@ class Operator:
     custom_options: bytes = b""
 
     def option(self, name: str) -> int:
-        """An option of a custom operator, which LCE's write as a map of numbers."""
+        """Returns an option of one of LCE's operators, which write them as a map of numbers."""
         return int(flexbuffers.Loads(bytearray(self.custom_options))[name])
 
 
 def read_operators(file: bytes) -> list[Operator]:
-    """All operators of a .tflite file, subgraph by subgraph, in the order in which they run."""
+    """Returns all operators of a .tflite file, subgraph by subgraph, in the order in which they run."""
     reader = _Reader(file)
     return [operator for graph in range(reader.model.SubgraphsLength()) for operator in reader.operators(graph)]
 
 
 def batch_size(file: bytes) -> int:
-    """How many images one inference takes."""
+    """Returns how many images one inference takes."""
     reader = _Reader(file)
     graph = reader.model.Subgraphs(0)
     shapes = [graph.Tensors(int(i)).ShapeAsNumpy() for i in graph.InputsAsNumpy()] if graph.InputsLength() else []
@@ -73,6 +73,8 @@ def batch_size(file: bytes) -> int:
 
 
 class _Reader:
+    """Reads the tables of a file."""
+
     def __init__(self, file: bytes) -> None:
         from tensorflow.lite.python import schema_py_generated as schema
 
@@ -80,7 +82,7 @@ class _Reader:
         self.model = schema.Model.GetRootAs(file, 0)
         self._names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
         self._types = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
-        self._computed: set[tuple[int, int]] = set()  # constant, though not stored in the file
+        self._computed: set[tuple[int, int]] = set()  # the constant tensors that are not stored in the file
 
     def operators(self, index: int) -> Iterator[Operator]:
         graph = self.model.Subgraphs(index)
@@ -105,12 +107,12 @@ class _Reader:
     def _name(self, operator: Any) -> str:
         code = self.model.OperatorCodes(operator.OpcodeIndex())
         custom = code.CustomCode()
-        # Codes below 127 may stand in the older field alone.
+        # A code below 127 may stand in the older field alone.
         return custom.decode() if custom else self._names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
 
     @cached_property
     def _times(self) -> dict[int, int]:
-        """How often each body of a loop runs: what its condition compares the counter with, where that is known."""
+        """How often the body of each loop runs: the number that its condition compares a counter with, if any."""
         times = {}
         for graph in map(self.model.Subgraphs, range(self.model.SubgraphsLength())):
             for operator in map(graph.Operators, range(graph.OperatorsLength())):

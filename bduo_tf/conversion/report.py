@@ -1,8 +1,9 @@
 """The result of a conversion, for a person and as JSON."""
 
-import json
+import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from bduo_tf.conversion.inspection import Cost
 from bduo_tf.conversion.verification import Verification
@@ -12,24 +13,22 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True)
 class Report:
-    """What `python -m convert` prints, and writes beside the file.
+    """What became of a model. `print(report)` shows it; a notebook shows the same text.
 
     Attributes:
-        source: what was converted.
-        output: the file, or what it would have been.
-        size: of the file in bytes.
-        cost: of the binary model.
+        title: what the file is called in the first line.
+        size: the size of the file in bytes.
+        cost: the weights and multiply-accumulates of the binary model.
         decoupled: whether the model was decoupled on the way.
-        floats: why layers with binary kernels stayed float, by name.
+        floats: why layers with binary kernels stayed float, by the layers' names.
         inputs: the names of the model's inputs.
-        outputs: what each output is, by name.
-        verified_on: in words.
-        verifications: of the file, by the name of the interpreter.
-        peers: size in bytes of each peer's file, by name.
+        outputs: what kind of scores each output is, by the output's name; None where that is not known.
+        verified_on: what the file was verified on, in words.
+        verifications: what was found in each interpreter, by the interpreter's name.
+        peers: the size in bytes of each float peer's file, by the peer's name.
     """
 
-    source: str
-    output: str
+    title: str
     size: int
     cost: Cost
     decoupled: bool
@@ -38,16 +37,20 @@ class Report:
     outputs: Mapping[str, str | None]
     verified_on: str
     verifications: Mapping[str, Verification]
-    peers: Mapping[str, int]
+    peers: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the file is not verified, one line for each reason; empty if it is."""
+        return [f"{problem} ({name})" for name, v in self.verifications.items() for problem in v.problems]
 
     @property
     def verified(self) -> bool:
-        return not any(v.problems for v in self.verifications.values())
+        """Whether the file computes in every interpreter what the model computes."""
+        return not self.problems
 
-    def as_json(self) -> str:
-        content = {
-            "source": self.source,
-            "output": self.output if self.verified else None,
+    def as_json(self) -> dict[str, Any]:
+        return {
             "bytes": self.size,
             **self.cost.as_json(),
             "decoupled": self.decoupled,
@@ -58,13 +61,12 @@ class Report:
             "verification": {name: v.as_json() for name, v in self.verifications.items()},
             "peers": {name: {"bytes": size, "trained": False} for name, size in self.peers.items()},
         }
-        return json.dumps(content, indent=2) + "\n"
 
-    def as_text(self) -> str:
+    def __str__(self) -> str:
         macs = ", ".join(f"{n:,} of {bits} bit" for bits, n in sorted(self.cost.macs.items()))
         counted = next(iter(self.verifications.values())).operators
         lines = [
-            f"{self.output}: {self.size:,} bytes",
+            f"{self.title}: {self.size:,} bytes",
             f"  weights      {self.cost.weights:,}",
             f"  MACs         {macs or 'none'}",
             "  operators    " + ", ".join(f"{n} {name}" for name, n in sorted(counted.items())),
@@ -84,6 +86,9 @@ class Report:
             lines.append("  bduo_runtime is not installed (pip install ./runtime): not verified with it")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
 
 def _difference(verb: str, found: Mapping[str, float]) -> str:
     sizes = f"{found['median']:.2g} (median image), {found['largest']:.2g} (largest)"
@@ -91,6 +96,7 @@ def _difference(verb: str, found: Mapping[str, float]) -> str:
 
 
 def _comparison(v: Verification) -> list[str]:
+    """The lines on one interpreter."""
     classes = v.agreement == "arg max"
     lines = [
         f"arg max    agrees on {v.agreeing} of {v.images}"

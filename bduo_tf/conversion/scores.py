@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from bduo_tf._kinds import TRAINING_ONLY
 from bduo_tf.backend import keras, tf
 
 __all__ = ["KINDS", "output_kinds"]
 
 KINDS = ("softmax", "sigmoid", "logits", "sigmoid_logits")
-"""Kinds of scores: probabilities that sum to 1, independent probabilities, and the logits of either."""
+"""The kinds of scores: probabilities that sum to 1, independent probabilities, and the logits of either."""
 
 _ACTIVATIONS = {
     keras.activations.softmax: "softmax",
@@ -16,22 +17,12 @@ _ACTIVATIONS = {
     tf.nn.sigmoid: "sigmoid",
     keras.activations.linear: "logits",
 }
-# Operations of TensorFlow by the last part of their names, such as nn.softmax.
+# TensorFlow's operations by the last part of their names, which is softmax for nn.softmax.
 _OPERATIONS = {"softmax": "softmax", "sigmoid": "sigmoid"}
-# What changes no value at inference, but perhaps the shape.
+# These change no value at inference, only perhaps the shape.
 _UNCHANGED_OPERATIONS = ("cast", "identity", "reshape", "squeeze", "expand_dims")
-_UNCHANGED = (
-    keras.layers.Reshape,
-    keras.layers.Flatten,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-    keras.layers.GaussianNoise,
-    keras.layers.GaussianDropout,
-    keras.layers.ActivityRegularization,
-)
-# Scores of several places, averaged or the largest taken, are scores of the same kind.
+_UNCHANGED = (keras.layers.Reshape, keras.layers.Flatten, *TRAINING_ONLY)
+# The average of the scores of several places is a score of the same kind.
 _AVERAGES = (
     keras.layers.GlobalAveragePooling1D,
     keras.layers.GlobalAveragePooling2D,
@@ -43,7 +34,7 @@ _AVERAGES = (
 
 
 def output_kinds(model: keras.Model) -> tuple[str | None, ...]:
-    """One of `KINDS` for each output, in order; None where it cannot be read from the layers.
+    """Returns one of `KINDS` for each output, in order; None where the layers do not tell.
 
     Args:
         model: a graph without nested models, such as `Deployment.binary`.
@@ -62,7 +53,8 @@ def _kind(output: Any) -> str | None:
     kind = _of_call(layer, node)
     if kind == "sigmoid":
         return kind
-    # Scores of classes that exclude each other stand side by side: not one alone, nor those of several places.
+    # Scores of classes that exclude each other stand side by side in the last axis. A single unit has no other beside
+    # it, and an axis that came about by a change of shape may go over several places.
     classes = output.shape[-1] if len(output.shape) else None
     if kind is None or classes is None or classes < 2 or classes != tensor.shape[-1]:
         return None
@@ -77,12 +69,12 @@ def _changes_nothing(layer: keras.layers.Layer) -> bool:
 
 
 def _operation(layer: keras.layers.Layer) -> str:
-    """The name of the operation of TensorFlow that a layer is; empty for other layers."""
+    """The name of the TensorFlow operation that a layer stands for; empty for other layers."""
     return str(getattr(layer, "symbol", None) or "").split(".")[-1]
 
 
 def _of_call(layer: keras.layers.Layer, node: Any) -> str | None:
-    """The kind of what a call computes that is more than a change of shape."""
+    """The kind of scores that a call computes which does more than change the shape."""
     axis = -1
     if isinstance(layer, keras.layers.Softmax):
         kind, axis = "softmax", layer.axis

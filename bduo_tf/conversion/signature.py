@@ -1,7 +1,7 @@
 """The names and the order of a model's inputs and outputs, which TensorFlow's converter does not keep.
 
-A SavedModel's signature maps names to tensors, and the converter orders both inputs and outputs as it likes. It does
-write the signature into the file, by which they are put back into the order of the Keras model.
+A SavedModel's signature maps names to tensors, and the converter orders both inputs and outputs as it likes. It writes
+the signature into the file, however, and so they can be put back into the order of the Keras model.
 """
 
 import keyword
@@ -18,7 +18,7 @@ from bduo_tf.conversion.errors import ConversionError
 __all__ = ["Names", "names_of", "save_with_signature", "with_order"]
 
 _KEY = "serving_default"
-_INPUTS, _OUTPUTS = 1, 2  # places in schema.fbs' SubGraph
+_INPUTS, _OUTPUTS = 1, 2  # the places of these fields in the table SubGraph of schema.fbs
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Names:
 
 
 def names_of(model: keras.Model) -> Names:
-    """Those that the Keras model knows them by: the keys of a dictionary, else the layers' names.
+    """Returns the names by which the Keras model knows its inputs and outputs: keys of a dictionary, or layers' names.
 
-    Names of inputs become arguments of a function: what is no letter, digit or underscore is replaced, and a name
-    that occurs twice is numbered.
+    The inputs' names become the arguments of a function. So what is no letter, digit or underscore is replaced, and a
+    name that occurs twice is numbered.
     """
     inputs = _keys(model._nested_inputs) or model.input_names
     outputs = _keys(model._nested_outputs) or model.output_names
@@ -41,7 +41,7 @@ def names_of(model: keras.Model) -> Names:
 
 
 def _keys(nested: Any) -> list[str] | None:
-    """The keys of a dictionary of tensors in the order in which TensorFlow flattens it; None if it is none."""
+    """The keys of a dictionary of tensors in the order in which TensorFlow flattens it; None if it is no dictionary."""
     if not isinstance(nested, dict) or any(tf.nest.is_nested(value) for value in nested.values()):
         return None
     return sorted(nested)
@@ -55,7 +55,7 @@ def _identifier(name: str) -> str:
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, those that occurred before numbered; TensorFlow does not tell capitals from small letters."""
+    """The names, numbered where they occurred before. TensorFlow does not tell capitals from small letters."""
     found: dict[str, str] = {}
     for name in names:
         candidate, number = name, 0
@@ -71,11 +71,12 @@ def save_with_signature(model: keras.Model, folder: str, names: Names, batch: in
 
     Args:
         model: any graph.
-        folder: to write into.
-        names: of its inputs and outputs.
+        folder: where to write it.
+        names: the names of its inputs and outputs.
         batch: the size of a batch where the model leaves it open; None leaves it open too.
     """
-    # lce.convert_keras_model saves all that training would need, four fifths of its time: benchmarks/conversion.py.
+    # `lce.convert_keras_model` saves all that training would need, which takes four fifths of its time, as
+    # benchmarks/conversion.py measures.
     archive = keras.export.ExportArchive()
     archive.track(model)
 
@@ -92,7 +93,7 @@ def save_with_signature(model: keras.Model, folder: str, names: Names, batch: in
 
 
 def with_order(file: bytes, names: Names) -> bytes:
-    """The file with its inputs and outputs in the order of `names`, by which its signature knows them."""
+    """Returns the file with its inputs and outputs in the order of `names`, by which its signature knows them."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     content = bytearray(file)

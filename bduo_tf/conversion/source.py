@@ -17,8 +17,8 @@ class Source:
     """A model and what is known of it.
 
     Attributes:
-        path: the file, or the folder of a SavedModel; of a function's model a file of the function's name.
-        model: the model in it.
+        path: the file, or the folder of a SavedModel. A model that a function made has a file of the function's name.
+        model: the model.
         config: config.json of the run; empty for a file alone.
         metrics: metrics.json of the run; empty for a file alone.
     """

@@ -1,10 +1,9 @@
-"""Keras models to TFLite files in memory: LCE's converter, and TFLite's own for the float and int8 peers."""
+"""Keras models to TFLite files in memory: by LCE's converter, and by TFLite's own for float32 and int8 files."""
 
 import contextlib
 import logging
 import os
 import re
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -12,77 +11,86 @@ from typing import IO, Any
 
 import numpy as np
 
+from bduo_terminal import set_aside
 from bduo_tf.backend import keras, tf
-from bduo_tf.conversion.errors import ConversionError, first_line
+from bduo_tf.conversion.errors import ConversionError, first_line, required
 from bduo_tf.conversion.signature import Names, names_of, save_with_signature, with_order
 
-__all__ = ["convert_float32", "convert_int8", "convert_lce", "quiet"]
+__all__ = ["convert_float32", "convert_int8", "convert_lce", "quiet", "reason"]
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[IO[bytes]]:
-    """Keeps the converters' own chatter, partly written by C++ to file descriptor 2, off the terminal.
+    """Keeps what the converters write, partly by C++ to file descriptor 2, off the terminal.
 
     Yields:
-        A file of what was written there, for `reason` to find what went wrong.
+        A file of what they wrote to descriptor 2, in which `reason` finds what went wrong.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
     level = tf.get_logger().level
-    tf.get_logger().setLevel(logging.ERROR)
+    before, log = set_aside()
     try:
-        with tempfile.TemporaryFile() as log, open(os.devnull, "w") as null, warnings.catch_warnings():
+        tf.get_logger().setLevel(logging.ERROR)
+        with log, open(os.devnull, "w") as null, warnings.catch_warnings(), contextlib.redirect_stdout(null):
             warnings.simplefilter("ignore")
-            with contextlib.redirect_stdout(null):
-                os.dup2(log.fileno(), 2)
-                yield log
+            yield log
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        os.dup2(before, 2)
+        os.close(before)
         tf.get_logger().setLevel(level)
 
 
 def reason(log: IO[bytes], error: Exception) -> str:
-    """What went wrong in one line: the first error that C++ wrote, else what Python raised."""
+    """Says what went wrong in one line: the first error that C++ wrote, or else the exception's message.
+
+    Args:
+        log: what `quiet` yields.
+        error: the exception that Python raised.
+    """
     log.seek(0)
     for line in log.read().decode(errors="replace").splitlines():
-        # MLIR's "loc(...): error: WHAT", which may name a place of many lines' length, and TFLite's "ERROR: WHAT".
+        # MLIR writes "loc(...): error: WHAT", where the location may go over many lines, and TFLite "ERROR: WHAT".
         if found := re.search(r"(?:^|: )error: (.+)|^ERROR: (.+)", line):
             return (found[1] or found[2]).strip()
     return first_line(error)
 
 
 def convert_lce(graph: keras.Model, names: Names | None = None) -> bytes:
-    """The file of a deployment graph, written by Larq Compute Engine's converter.
+    """Converts a deployment graph by Larq Compute Engine's converter.
 
     Args:
         graph: what `bduo_tf.to_lce_graph` returns.
-        names: of its inputs and outputs, in whose order the file has them; None for the graph's own.
+        names: the names of its inputs and outputs, in the order that they get in the file; None for the graph's own.
+
+    Returns:
+        The content of the .tflite file.
 
     Raises:
-        ConversionError: it cannot be converted; the message has the converter's reason.
+        ConversionError: the graph cannot be converted, and the message has the converter's reason; or Larq Compute
+            Engine is not installed.
     """
-    import larq_compute_engine as lce
-
-    return _convert(graph, names, lce.convert_saved_model, "Larq Compute Engine's converter")
+    converter = required("larq_compute_engine")
+    return _convert(graph, names, converter.convert_saved_model, "Larq Compute Engine's converter")
 
 
 def convert_float32(model: keras.Model, names: Names | None = None) -> bytes:
-    """The float32 file of a model, written by TFLite's own converter; arguments and errors as of `convert_lce`."""
+    """Converts a model by TFLite's own converter to float32; the arguments and errors are those of `convert_lce`."""
     return _convert(model, names, lambda folder: _converter(folder).convert())
 
 
 def convert_int8(model: keras.Model, images: Iterable[Any], names: Names | None = None) -> bytes:
-    """The int8 file of a model (post-training quantization, float32 inputs and outputs).
+    """Converts a model to int8, by post-training quantization with float32 inputs and outputs.
 
     Args:
         model: any model.
-        images: some images (height, width, channels) to calibrate the ranges of activations with; of a model of
-            several inputs tuples of what it takes.
-        names: as of `convert_lce`.
+        images: some images (height, width, channels), from which the converter learns the ranges of activations. For a
+            model of several inputs tuples of what it takes.
+        names: see `convert_lce`.
+
+    Returns:
+        The content of the .tflite file.
 
     Raises:
-        ConversionError: it cannot be converted; the message has the converter's reason.
+        ConversionError: the model cannot be converted; the message has the converter's reason.
     """
     names = names or names_of(model)
 
@@ -108,9 +116,9 @@ def _converter(folder: str) -> Any:
 def _convert(
     model: keras.Model, names: Names | None, convert: Callable[[str], bytes], who: str = "TFLite's converter"
 ) -> bytes:
-    """Saves the model, converts what was saved, and gives the file the model's order of inputs and outputs."""
+    """Saves a model, converts what was saved, and gives the file the model's order of inputs and outputs."""
     names = names or names_of(model)
-    # Loops, such as recurrent layers that are not unrolled, need a batch of known size.
+    # Loops, such as recurrent layers that are not unrolled, can only be converted with a batch of known size.
     batches = (None, 1) if any(t.shape[0] is None for t in model.inputs) else (None,)
     failure: ConversionError | None = None
     for batch in batches:

@@ -1,31 +1,44 @@
-"""Binary activations that fall on the other side of their threshold in a file than in Keras."""
+"""Which binary activations fall on the other side of their threshold in a file than in Keras, and whether they may."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from bduo_tf.conversion.interpreters import Interpreter
-from bduo_tf.conversion.tflite import convert_lce
 from bduo_tf.deployment import Deployment
 
 __all__ = ["TRACED", "Tracer", "unexplained"]
 
 TRACED = 64
-"""How many images' activations are compared one by one (beyond all images that do not agree)."""
+"""On how many images all activations are compared one by one. Images that do not agree are traced besides."""
 
 _BATCH = 32
 
 
 class Tracer:
-    """Compares the activations of a deployment graph, run up to them in an interpreter, with those in Keras."""
+    """Compares the binary activations that an interpreter computes with those that Keras computes.
 
-    def __init__(self, deployment: Deployment, interpreter: Callable[[bytes], Interpreter]) -> None:
+    Args:
+        deployment: the model and its deployment graph.
+        probes: runs the file of `deployment.probes()`, the graph up to its binary activations. None if the model has
+            no binary activations.
+    """
+
+    def __init__(self, deployment: Deployment, probes: Interpreter | None) -> None:
         self._deployment = deployment
-        self._running = interpreter(convert_lce(deployment.probes())) if deployment.readers else None
-        self._fixed = deployment.binary.inputs[0].shape[0]  # size of a batch; None if any will do
+        self._probes = probes
+        self._fixed = deployment.binary.inputs[0].shape[0]  # the batch size of the model; None if any size will do
 
     def count(self, inputs: list[np.ndarray]) -> dict[str, tuple[np.ndarray, int]]:
-        """For each binary layer how many activations flipped in each image, (images,), and of how many in one."""
+        """Counts the activations that flipped.
+
+        Args:
+            inputs: for each input of the model an array (images, ...).
+
+        Returns:
+            For each layer that reads binary activations how many of them flipped in each image, int (images,), and
+            how many there are in one image.
+        """
         flips: dict[str, tuple[np.ndarray, int]] = {}
         step = self._fixed or _BATCH
         for start in range(0, len(inputs[0]), step):
@@ -35,30 +48,35 @@ class Tracer:
         return flips
 
     def of_image(self, inputs: list[np.ndarray]) -> dict[str, tuple[int, int]]:
-        """For each binary layer (flipped, total) in one image, (1, ...)."""
+        """Counts the activations that flipped in one image: (flipped, total) for each layer.
+
+        Args:
+            inputs: for each input of the model an array (1, ...).
+        """
         return {name: (int(flipped.sum()), total) for name, (flipped, total) in self._flips(inputs).items()}
 
     def _flips(self, inputs: list[np.ndarray]) -> dict[str, tuple[np.ndarray, int]]:
-        if self._running is None:
+        if self._probes is None:
             return {}
         count = len(inputs[0])
-        if self._fixed is not None:  # filled up; what comes of that is cut off
+        if self._fixed is not None:  # The batch is filled up with copies, whose counts are cut off below.
             inputs = [np.concatenate([x, np.repeat(x[-1:], self._fixed - count, axis=0)]) for x in inputs]
         images = inputs if len(inputs) > 1 else inputs[0]
-        probed = np.asarray(self._running.predict(images)).reshape(len(inputs[0]), -1)
+        probed = np.asarray(self._probes.predict(images)).reshape(len(inputs[0]), -1)
         found = self._deployment.flips_by_image(images, probed)
         return {name: (flipped[:count], total) for name, (flipped, total) in found.items()}
 
 
 def unexplained(flips: Mapping[str, tuple[np.ndarray | int, int]]) -> list[str]:
-    """Layers with more flips than a few by rounding and, in an image, ten times the share of any layer before them.
+    """Names the layers in which more activations flipped than rounding explains, one line for each.
 
-    Rounding alone flips few activations of a layer, counted over all images in which nothing flipped before it. An
-    activation that flipped changes those after it; in a deep network on a stream of floats that is soon a large share.
+    Rounding alone flips few activations of a layer; they are counted over all images in which nothing flipped before
+    that layer. Once an activation has flipped, it changes those after it, which in a deep network on a stream of floats
+    soon are a large share. So a layer may have ten times the share of flips of any layer before it in the same image.
 
     Args:
-        flips: for each layer, in the order of the graph, the activations that flipped in each image, (images,) or of
-            one image a number, and how many there are in one image.
+        flips: for each layer, in the order of the graph, how many activations flipped in each image, int (images,), or
+            a number if there is one image; and how many activations there are in one image.
     """
     problems = []
     before: np.ndarray | float = 0.0

@@ -12,7 +12,7 @@ from bduo_tf.deployment._deployment import Deployment
 from bduo_tf.deployment._inlining import Inliner
 from bduo_tf.deployment._rewriting import Deployer
 
-__all__ = ["deploy", "flipped_activations", "to_lce_graph"]
+__all__ = ["deploy", "flat_float32", "flipped_activations", "to_lce_graph"]
 
 
 def to_lce_graph(model: keras.Model) -> keras.Model:
@@ -71,12 +71,18 @@ def flipped_activations(model: keras.Model, images: Any) -> dict[str, tuple[int,
 
 def deploy(model: keras.Model) -> Deployment:
     """`to_lce_graph` with what corresponds in the two graphs; the same arguments and errors."""
-    _graph.require_graph(model, "to_lce_graph")
+    flat = flat_float32(model)
     with _float32_by_default():
-        flat = Inliner().rewrite(model, model.name)
         deployer = Deployer()
         graph = deployer.rewrite(flat, f"{model.name}_lce")
     return Deployment(flat, graph, tuple(deployer.readers), tuple(deployer.floats))
+
+
+def flat_float32(model: keras.Model) -> keras.Model:
+    """The same function in one flat graph, its nested models inlined, that computes all in float32."""
+    _graph.require_graph(model, "to_lce_graph")
+    with _float32_by_default():
+        return Inliner().rewrite(model, model.name)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bduo_tf import _graph
+from bduo_tf._kinds import HALF_PRECISION
 from bduo_tf.backend import keras, tf
 
 __all__ = ["Inliner", "in_float32"]
-
-_HALF = ("float16", "bfloat16")
 
 
 def in_float32(config: Any) -> Any:
@@ -25,12 +24,13 @@ def in_float32(config: Any) -> Any:
 def _precision(dtype: Any) -> Any:
     """A dtype or a policy's configuration; float32 for half and for mixed precision."""
     name = dtype["config"].get("name", "") if isinstance(dtype, dict) and "config" in dtype else dtype
-    return "float32" if isinstance(name, str) and name.removeprefix("mixed_") in _HALF else dtype
+    return "float32" if isinstance(name, str) and name.removeprefix("mixed_") in HALF_PRECISION else dtype
 
 
 def _without_half(argument: Any) -> Any:
-    """An argument of a call; float32 for a type of half precision, as tf.cast takes it."""
-    return tf.float32 if isinstance(argument, tf.DType) and argument.name in _HALF else argument
+    """An argument of a call; float32 for a type of half precision, as tf.cast takes it, in loaded models by name."""
+    name = argument.name if isinstance(argument, tf.DType) else argument
+    return tf.float32 if isinstance(name, str) and name in HALF_PRECISION else argument
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Inliner(_graph.GraphRewriter[Any]):
 
     def input_like(self, tensor: Any, channels: int | None = None) -> Any:
         like = super().input_like(tensor, channels)
-        if like.dtype.name not in _HALF:
+        if like.dtype.name not in HALF_PRECISION:
             return like
         return keras.Input(batch_shape=like.shape, dtype="float32", name=tensor._keras_history.layer.name)
 

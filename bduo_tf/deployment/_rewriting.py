@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._kinds import is_exactly
+from bduo_tf._kinds import TRAINING_ONLY, is_exactly
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.deployment import _moving, _padding
 from bduo_tf.deployment._binary_layers import (
@@ -25,23 +25,6 @@ from bduo_tf.layers import ChannelAffine, ChannelGather, ConstantPad, ThresholdC
 from bduo_tf.quantizers import is_sign, step_of
 
 __all__ = ["Deployer"]
-
-# Layers that do nothing at inference.
-_RANDOM = tuple(
-    getattr(keras.layers, f"Random{name}")
-    for name in ("Brightness", "Contrast", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom")
-)
-_TRAINING_ONLY = (
-    keras.layers.ActivityRegularization,
-    keras.layers.AlphaDropout,
-    keras.layers.Dropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-    *_RANDOM,
-)
 
 
 class Deployer(Inliner):
@@ -159,7 +142,7 @@ class Deployer(Inliner):
                 "levels). Call bduo_tf.decouple(model) first, and fine-tune what it returns."
             )
         self._require_inference(layer, kwargs)
-        if is_exactly(layer, _TRAINING_ONLY) or _is_identity(layer):
+        if is_exactly(layer, TRAINING_ONLY) or _is_identity(layer):
             return args[0]
         if _is_binary(quantizer := _graph.activation_of(layer)):
             return self._activate(layer.name, quantizer, args[0])
@@ -183,7 +166,7 @@ class Deployer(Inliner):
 
     @staticmethod
     def _require_inference(layer: keras.layers.Layer, kwargs: dict[str, Any]) -> None:
-        kinds = (keras.layers.BatchNormalization, *_TRAINING_ONLY)
+        kinds = (keras.layers.BatchNormalization, *TRAINING_ONLY)
         if isinstance(layer, kinds) and kwargs.get("training") not in (None, False, 0):
             raise ValueError(
                 f"to_lce_graph: layer {layer.name!r} ({type(layer).__name__}) is called with training=True, so that it "
@@ -373,7 +356,7 @@ def _reads_floats(layer: keras.layers.Layer | None) -> bool:
     if layer is None:
         return True
     binary = _is_binary(_graph.activation_of(layer)) or _is_binary(getattr(layer, "input_quantizer", None))
-    return not binary and not is_exactly(layer, (*puts_off, *_TRAINING_ONLY))
+    return not binary and not is_exactly(layer, (*puts_off, *TRAINING_ONLY))
 
 
 def _is_linear(activation: Any) -> bool:

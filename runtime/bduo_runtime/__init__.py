@@ -6,6 +6,7 @@ from bduo_runtime._interpreter import Interpreter
 from bduo_runtime._library import delegate_path
 from bduo_runtime._metadata import Metadata
 from bduo_runtime._scores import Prediction
+from bduo_runtime._timing import Latency, bench
 
-__all__ = ["Fit", "Interpreter", "Metadata", "ModelError", "Prediction", "delegate_path"]
+__all__ = ["Fit", "Interpreter", "Latency", "Metadata", "ModelError", "Prediction", "bench", "delegate_path"]
 __version__ = "0.1.0"

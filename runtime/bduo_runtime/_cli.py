@@ -18,6 +18,7 @@ from bduo_runtime._errors import ModelError
 from bduo_runtime._interpreter import Interpreter
 from bduo_runtime._library import MOST_THREADS, OptionError
 from bduo_runtime._metadata import Metadata, MetadataError, parse_labels, read_metadata
+from bduo_runtime._timing import bench
 
 __all__ = ["main"]
 
@@ -191,27 +192,24 @@ def _bench(args: argparse.Namespace) -> int:
         if not all(np.prod(shape) for shape in interpreter.input_shapes):
             raise _UsageError(f"{model} has an input without elements: there is nothing to time")
         _feed(interpreter)
-    # Rounds of about 20 ms, the models taking turns: what disturbs one disturbs the other.
-    repeats = [max(1, int(0.02 / _time(interpreter, 3))) for interpreter in interpreters]
-    times = np.array([[_time(i, n) for i, n in zip(interpreters, repeats, strict=True)] for _ in range(args.rounds)])
+    times = bench({i: interpreter.litert.invoke for i, interpreter in enumerate(interpreters)}, args.rounds)
     shape = _sizes(interpreters[0].input_shapes[0])
     print(f"threads {args.threads}, input {shape}, {args.rounds} rounds; ms for one inference")
-    for model, series in zip(models, times.T * 1e3, strict=True):
-        print(f"  median {np.median(series):9.3f}   min {series.min():9.3f}   {model}")
+    for i, model in enumerate(models):
+        print(f"  median {times[i].median:9.3f}   min {times[i].minimum:9.3f}   {model}")
     if args.vs:
-        ratio = np.median(times[:, 1] / times[:, 0])
-        print(f"  {args.vs} takes {ratio:.2f} times as long (median of the rounds' ratios)")
+        print(f"  {args.vs} takes {times[1].ratio_to(times[0]):.2f} times as long (median of the rounds' ratios)")
 
     def use(interpreter: Interpreter) -> None:
         _feed(interpreter)
-        _time(interpreter, 10 * repeats[0])
+        bench({"steps": interpreter.litert.invoke}, rounds=10)
 
     steps = _operators.steps(args.model, args.threads, use)
     if not steps:
         print("No operator is run by bduo.")
         return 0
     print(f"{'operator':>8} {'us':>9} {'share':>6} {'MAC/ns':>7}  step")
-    total = np.median(times[:, 0]) * 1e6
+    total = 1e3 * times[0].median  # microseconds
     for step in steps:
         speed = f"{step.macs / 1e3 / step.microseconds:7.1f}" if step.macs and step.microseconds else " " * 7
         share = step.microseconds / total
@@ -226,14 +224,6 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _feed(interpreter: Interpreter) -> None:
     interpreter.predict(_operators.random_inputs(interpreter))
-
-
-def _time(interpreter: Interpreter, runs: int) -> float:
-    """Seconds of one inference, in the mean."""
-    start = time.perf_counter()
-    for _ in range(runs):
-        interpreter.litert.invoke()
-    return (time.perf_counter() - start) / runs
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -11,10 +11,10 @@ import pytest
 import bduo_runtime
 import bduo_tf
 from bduo_tf.backend import keras, lq
+from bduo_tf.conversion import keras_to_tflite
 from bduo_tf.conversion.inputs import Sampler, seeded
 from bduo_tf.conversion.inspection import operators
 from bduo_tf.conversion.tflite import convert_lce
-from convert import cli
 from convert.cli import main
 from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
 
@@ -28,7 +28,7 @@ def keras_file(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder as training leaves it."""
+    """A run folder such as training leaves."""
     folder = tmp_path / "run"
     folder.mkdir()
     decoupled().save(folder / "fine_tuned.keras")
@@ -81,7 +81,7 @@ def test_the_baseline_needs_no_decoupling(tmp_path):
 
 def test_a_failed_verification_writes_no_file(keras_file, tmp_path, monkeypatch, capsys):
     other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
-    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
+    monkeypatch.setattr(keras_to_tflite, "convert_lce", lambda *_: other)
     output = tmp_path / "out.tflite"
     assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json"]
@@ -95,7 +95,7 @@ def test_an_earlier_file_survives_a_failed_verification(keras_file, tmp_path, mo
     output = tmp_path / "out.tflite"
     output.write_bytes(b"earlier")
     other = convert_lce(bduo_tf.to_lce_graph(decoupled(seed=1)))
-    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
+    monkeypatch.setattr(keras_to_tflite, "convert_lce", lambda *_: other)
     assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
     assert output.read_bytes() == b"earlier"
 
@@ -227,14 +227,14 @@ def test_what_several_inputs_and_outputs_do_not_take(options, message, tmp_path,
 
 
 def test_a_map_can_fail(tmp_path, monkeypatch, capsys):
-    """Every output differs by more than it is large."""
+    """A map whose values all have the wrong sign fails the verification."""
     keras.utils.set_random_seed(0)
     x = keras.Input((8, 8, 3))
     model = randomize(keras.Model(x, keras.layers.Conv2D(5, 1)(binary(x))))
     other = convert_lce(bduo_tf.to_lce_graph(model))
     for layer in model.layers[-1:]:
         layer.set_weights([-w for w in layer.get_weights()])
-    monkeypatch.setattr(cli, "convert_lce", lambda *_: other)
+    monkeypatch.setattr(keras_to_tflite, "convert_lce", lambda *_: other)
     path = save(tmp_path / "net.keras", model)
     assert main([str(path), "--samples", "20"]) == 1
     assert "FAILED: the outputs agree on 0 of 20 images, fewer than 99.00%" in capsys.readouterr().out
@@ -271,9 +271,9 @@ def test_an_open_size_is_given_by_an_option(tmp_path, capsys):
 
 def test_layers_that_stay_float_are_named(keras_file, tmp_path, monkeypatch, capsys):
     floats = (SimpleNamespace(name="first", reason="it reads floats", from_step=False),)
-    deployed = cli.deployed
+    deployed = keras_to_tflite.deployed
     with_floats = lambda *args, **kwargs: SimpleDeployment(deployed(*args, **kwargs), floats)  # noqa: E731
-    monkeypatch.setattr(cli, "deployed", with_floats)
+    monkeypatch.setattr(keras_to_tflite, "deployed", with_floats)
     output = tmp_path / "out.tflite"
     assert main([str(keras_file), "-o", str(output), "--samples", "4"]) == 0
     assert "float, though its kernels are binary: first, it reads floats" in capsys.readouterr().out
@@ -281,7 +281,7 @@ def test_layers_that_stay_float_are_named(keras_file, tmp_path, monkeypatch, cap
 
 
 class SimpleDeployment:
-    """A deployment with other float layers."""
+    """A deployment that names other layers as float ones."""
 
     def __init__(self, deployment, floats):
         self.deployment, self.floats = deployment, floats
@@ -294,13 +294,15 @@ def test_an_interrupted_conversion_says_so(keras_file, tmp_path, monkeypatch, ca
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "convert_lce", interrupt)
+    monkeypatch.setattr(keras_to_tflite, "convert_lce", interrupt)
     assert main([str(keras_file), "-o", str(tmp_path / "out.tflite")]) == 130
     assert capsys.readouterr().err == "error: interrupted.\n"
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("function", ["bduo_tf.conversion.preparation.deploy", "convert.cli.verify"])
+@pytest.mark.parametrize(
+    "function", ["bduo_tf.conversion.preparation.deploy", "bduo_tf.conversion.keras_to_tflite.verify_in_each"]
+)
 def test_what_nobody_thought_of_is_one_line(function, keras_file, tmp_path, monkeypatch, capsys):
     def fail(*_, **__):
         raise KeyError("pool2")

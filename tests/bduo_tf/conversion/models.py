@@ -1,4 +1,4 @@
-"""Small binary models for the tests of convert."""
+"""Small binary models for the tests of conversion."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from bduo_tf.backend import keras, lq, tf
 
 
 def randomize(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Gives batch norms statistics as after training, negative gammas among them."""
+    """Gives the batch norms of a model statistics as after training, with negative gammas among them."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -35,7 +35,7 @@ def decoupled(seed: int = 0) -> keras.Model:
 
 
 def binary(x: Any, channels: int = 8, name: str | None = None) -> Any:
-    """A float convolution and a binary one, of images."""
+    """Applies a float convolution and a binary one to images."""
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, padding="same")(x))
     conv = lq.layers.QuantConv2D(
         channels,
@@ -50,7 +50,10 @@ def binary(x: Any, channels: int = 8, name: str | None = None) -> Any:
 
 
 def several() -> keras.Model:
-    """Two images of one shape, indices and a truth value in; scores and a map out. TensorFlow would reorder both."""
+    """A model of two images of one shape, indices and truth values, which gives a map and scores.
+
+    TensorFlow's converter would reorder both the inputs and the outputs.
+    """
     keras.utils.set_random_seed(0)
     zeta, a = keras.Input((8, 8, 3), name="zeta"), keras.Input((8, 8, 3), name="a")
     ids, flag = keras.Input((5,), dtype="int32", name="ids"), keras.Input((2,), dtype="bool", name="flag")
@@ -63,7 +66,7 @@ def several() -> keras.Model:
 
 
 def random_inputs(model: keras.Model, count: int, seed: int = 0) -> list[np.ndarray]:
-    """Some inputs of a model, in its order."""
+    """Draws inputs of a model, in the model's order."""
     rng = np.random.default_rng(seed)
     kinds = {"f": lambda size: rng.normal(size=size), "i": lambda size: rng.integers(0, 7, size)}
     kinds["b"] = lambda size: rng.integers(0, 2, size)

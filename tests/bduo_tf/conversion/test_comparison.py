@@ -1,4 +1,4 @@
-"""Scores agree by arg max, other outputs within a twentieth of their size; counted are images."""
+"""Scores agree by arg max, other outputs within a twentieth of their size. What is counted are images."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_batches_are_put_together():
 
 
 def test_outputs_of_nothing_but_rounding_are_not_apart():
-    """Of a network whose activations are all off: zeros in Keras, what is left of a cancelled sum in a file."""
+    """If all activations are off, Keras computes zeros, and a file what is left of a sum that cancels out."""
     output = OutputComparison("scores")
     output.add(np.zeros((4, 3)), np.full((4, 3), 4e-9))
     assert not output.apart().any()

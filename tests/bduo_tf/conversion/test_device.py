@@ -1,4 +1,4 @@
-"""What a device shows the network is what the network was evaluated on: pictures, from the file to the input."""
+"""A device makes of a picture what the network was evaluated on, on the whole way from the file to the input."""
 
 import io
 
@@ -16,7 +16,7 @@ from bduo_tf.data.images import INPUT_RANGE, decode, fit_size, scale
 
 Image = pytest.importorskip("PIL.Image")
 
-GREY_LEVEL = 2 / 255  # of the network's input
+GREY_LEVEL = 2 / 255  # the difference that it makes in the network's input
 
 
 def pixels(shape):
@@ -28,7 +28,7 @@ def pixels(shape):
 
 
 def device(fitted, size, channels):
-    """A file that says how its images were fitted, in the runtime's interpreter."""
+    """The runtime's interpreter of a file that says how its images were fitted."""
     image = keras.Input((*size, channels))
     file = convert_float32(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
     return bduo_runtime.Interpreter(add_metadata(file, Metadata("net", (), INPUT_RANGE, channels, fit=fitted)))
@@ -55,7 +55,7 @@ def test_every_kind_of_data_set_is_fitted_alike(kind, size):
     there = device(fitted, size, shape[2]).preprocess(image if shape[2] == 3 else image[..., 0])[0]
     here = scale(fit_image(tf.constant(image), fitted, size)).numpy()
     assert np.abs(here - there).max() <= 1.01 * GREY_LEVEL
-    if None not in shape and shape == picture:  # as the data set itself does it
+    if None not in shape and shape == picture:  # the data set itself does it so
         np.testing.assert_array_equal(scale(fit_size(tf.constant(image), size)), here)
 
 
@@ -77,7 +77,7 @@ def test_photographs_in_files(kind, tmp_path):
 def test_files_without_a_description_are_fitted_as_data_sets_of_that_size(shape):
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     here, there = fit_size(tf.constant(image), (32, 32)).numpy(), fit(image, (32, 32))
-    # Resizing rounds in another way: by one grey level.
+    # Resizing rounds in another way, which makes a difference of one grey level.
     assert np.abs(here.astype(int) - there).max() <= 1
 
 
@@ -85,7 +85,7 @@ def test_files_without_a_description_are_fitted_as_data_sets_of_that_size(shape)
 def test_the_hidden_colours_of_a_transparent_picture_do_not_show(mode, tmp_path):
     visible = np.zeros((32, 32), np.uint8)
     visible[8:24, 12:20] = 255
-    rgba = np.dstack([np.full((32, 32, 3), 255, np.uint8), visible])  # white all over, mostly transparent
+    rgba = np.dstack([np.full((32, 32, 3), 255, np.uint8), visible])  # all of it is white, and most of it transparent
     picture = Image.fromarray(rgba)
     picture = picture.quantize() if mode == "P" else picture.convert(mode)
     picture.save(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""Seeded inputs of every type."""
+"""Seeded inputs have values that suit the type and the use of each input."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_each_input_has_values_of_its_type():
     assert (zeta.dtype, ids.dtype, flag.dtype) == (np.float32, np.int32, np.bool_)
     assert (zeta.shape, ids.shape, flag.shape) == ((100, 8, 8, 3), (100, 5), (100, 2))
     assert not np.array_equal(zeta, a)
-    assert (ids.min(), ids.max()) == (0, 6)  # the embedding's
+    assert (ids.min(), ids.max()) == (0, 6)  # the indices that the embedding has
     assert 0 < flag.sum() < flag.size
     np.testing.assert_array_equal(batches(several(), 100, 0)[1][0], zeta)
 

@@ -1,4 +1,4 @@
-"""Counting operators: a binary layer that silently became float must be seen."""
+"""Operators are counted, so that a binary layer that silently became float is seen, and so are weights and MACs."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_five_binary_convolutions_and_two_float_ones(make):
 
 def test_a_float_fallback_is_reported():
     graph = deploy(decoupled()).graph
-    # Without the deployment graph LCE leaves 0/1 activations in float: the outputs would be right all the same.
+    # Without the deployment graph LCE leaves activations of 0 and 1 in float, and the outputs are right all the same.
     found = operators(lce.convert_keras_model(decoupled()))
     problems = expected_operators(graph, found)
     assert "LceBconv2d" not in found
@@ -54,7 +54,7 @@ def test_cost_counts_kernels_and_macs_by_bits():
 
 
 def test_cost_sees_the_bits_of_activations_that_are_layers_of_their_own():
-    network = bduo_tf.networks.alexnet((32, 32, 1), 10, "baseline", width=0.05)  # dropout of an activation
+    network = bduo_tf.networks.alexnet((32, 32, 1), 10, "baseline", width=0.05)  # it drops out activations
     graph = bduo_tf.to_lce_graph(network)
     first, last = graph.get_layer("conv1"), graph.get_layer("conv8")
     floats = first.output_shape[1] * first.output_shape[2] * 25 * first.filters + last.kernel.shape[-2] * 10
@@ -63,7 +63,7 @@ def test_cost_sees_the_bits_of_activations_that_are_layers_of_their_own():
 
 layers = keras.layers
 
-# (layers, input shape, weights, multiply-accumulates), by hand.
+# (layers, input shape, weights, multiply-accumulates); the latter two are counted by hand.
 PRODUCTS = {
     "DepthwiseConv2D": (lambda x: layers.DepthwiseConv2D(3)(x), (8, 8, 3), 27, 36 * 27),
     "DepthwiseConv1D": (lambda x: layers.DepthwiseConv1D(3)(x), (8, 3), 9, 6 * 9),
@@ -85,7 +85,7 @@ PRODUCTS = {
     # The first step has no state to multiply.
     "unrolled LSTM": (lambda x: layers.LSTM(4, unroll=True)(x), (8, 6), 160, 8 * 96 + 7 * 64),
     "unrolled GRU": (lambda x: layers.GRU(4, unroll=True)(x), (8, 6), 120, 8 * 72 + 7 * 48),
-    "GRU": (lambda x: layers.GRU(4)(x), (8, 6), 120, 8 * 120),  # a loop of eight turns
+    "GRU": (lambda x: layers.GRU(4)(x), (8, 6), 120, 8 * 120),  # it becomes a loop of eight turns
     "LSTM": (lambda x: layers.LSTM(4)(x), (8, 6), 160, 8 * 160),
     "LocallyConnected2D": (lambda x: layers.LocallyConnected2D(4, 3)(x), (8, 8, 3), 36 * 108, 36 * 108),
     "TimeDistributed": (lambda x: layers.TimeDistributed(layers.Conv2D(4, 3))(x), (2, 8, 8, 3), 108, 2 * 36 * 108),

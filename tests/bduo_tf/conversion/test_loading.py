@@ -1,4 +1,4 @@
-"""Models from every format of Keras 2, and no code of a file run unless that was asked for."""
+"""Models are loaded from every format of Keras 2, and no code in a file is run unless that was asked for."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from bduo_tf.conversion.loading import load_model
 from convert.cli import main
 from tests.bduo_tf.conversion.models import decoupled, small_vgg7
 
-# Keras' own advice when it writes and reads its older formats.
+# Keras gives this advice when it writes and reads its older formats.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -138,7 +138,7 @@ def save(path):
 
 @pytest.fixture
 def module(tmp_path):
-    """A folder with a module of one's own, and models that need it."""
+    """A folder with a user's module, and with models that need it."""
     (tmp_path / "my_layers.py").write_text(MODULE)
     (tmp_path / "broken_layers.py").write_text("import no_such_module")
     code = "import my_layers; my_layers.save('net.keras'); my_layers.save('net.h5')"

@@ -1,4 +1,4 @@
-"""What a .tflite says of itself: the graph stays what it was, to the byte, and readers find labels and scaling."""
+"""Metadata leave the graph of a .tflite as it was, to the byte, and readers find labels and scaling in it."""
 
 import io
 import json
@@ -14,10 +14,11 @@ from bduo_tf.backend import keras
 from bduo_tf.conversion.errors import ConversionError
 from bduo_tf.conversion.inspection import operators
 from bduo_tf.conversion.interpreters import interpreters
-from bduo_tf.conversion.metadata import LABEL_FILE, Metadata, add_metadata, read_labels
+from bduo_tf.conversion.metadata import LABEL_FILE, Metadata, add_metadata
 from bduo_tf.conversion.tflite import convert_float32, convert_int8, convert_lce
 from bduo_tf.data import Fit
 from convert.cli import main
+from convert.options import read_labels
 from tests.bduo_tf.conversion.models import binary, decoupled
 
 from tensorflow.lite.python import schema_py_generated as schema  # isort: skip
@@ -43,12 +44,12 @@ def images(count=3, shape=(16, 16, 1)):
 def test_the_file_as_it_was_stands_in_the_new_one(plain, described):
     place = described.index(plain)
     assert place % 16 == 0
-    # Names and numbers: not more than a label file of ten lines and its surroundings take.
+    # The difference is that of names and numbers: a label file of ten lines and its surroundings.
     assert len(described) - len(plain) < 1200
 
 
 def buffers(file):
-    """Content of each buffer, and where it begins."""
+    """Yields where each buffer begins, and its content."""
     model = schema.Model.GetRootAs(file, 0)
     for i in range(model.BuffersLength()):
         buffer = model.Buffers(i)
@@ -70,7 +71,7 @@ def custom_options(file):
 
 @pytest.mark.parametrize("padding", [0, 4, 8, 12])
 def test_buffers_keep_content_and_alignment(plain, padding):
-    """Whatever the length of the file was."""
+    """This holds for every length of the file."""
     old = plain + bytes(padding)
     before, after = list(buffers(old)), list(buffers(add_metadata(old, METADATA)))
     assert len(after) == len(before) + 1
@@ -107,7 +108,7 @@ def test_unzip_reads_the_labels(described):
         assert archive.testzip() is None
         (info,) = archive.infolist()
         assert info.filename == LABEL_FILE
-        # Where the archive says, for readers that map the file.
+        # It is where the archive says, for readers that map the file.
         assert info.compress_type == zipfile.ZIP_STORED
         assert described[info.header_offset :].startswith(b"PK\x03\x04")
         assert archive.read(info).decode().splitlines() == list(CLASSES)
@@ -129,7 +130,7 @@ def test_parts_of_it(plain):
 
 
 def said(file):
-    """What the entry "bduo" says; None without one."""
+    """Returns what the entry "bduo" of a file says; None if there is none."""
     model = schema.Model.GetRootAs(file, 0)
     entries = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
     return json.loads(model.Buffers(entries[b"bduo"]).DataAsNumpy().tobytes()) if b"bduo" in entries else None

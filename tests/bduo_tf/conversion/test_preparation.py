@@ -1,4 +1,4 @@
-"""From the model that was loaded to the one that is converted."""
+"""A model becomes the one that is converted: in float32, of known size, decoupled and deployed."""
 
 from types import SimpleNamespace
 
@@ -8,13 +8,13 @@ import pytest
 import bduo_tf
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.conversion import preparation
-from bduo_tf.conversion.errors import ConversionError
-from bduo_tf.conversion.preparation import as_float32, decoupled, deployed, explained, image_size, sized
+from bduo_tf.conversion.errors import ConversionError, explained
+from bduo_tf.conversion.preparation import as_float32, decoupled, deployed, image_size, sized
 from tests.bduo_tf.conversion.models import binary, random_inputs, small_vgg7
 
 
 def half():
-    """A model of mixed precision, as its file is loaded."""
+    """A model of mixed precision under a global policy of float32, as when it is loaded from a file."""
     keras.utils.set_random_seed(0)
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
@@ -38,6 +38,15 @@ def test_half_precision_becomes_float32():
     images = random_inputs(model, 4)
     np.testing.assert_allclose(again.predict(images, verbose=0), model.predict(images, verbose=0), atol=0.02)
     assert deployed(decoupled(again)).graph.output_shape == (None, 3)
+
+
+def test_half_precision_in_a_file_becomes_float32(tmp_path):
+    half().save(tmp_path / "half.keras")
+    model = keras.models.load_model(tmp_path / "half.keras", compile=False)
+    again = as_float32(model)  # in which tf.cast has its type by name
+    assert {tensor.dtype.name for layer in again.layers for tensor in tf.nest.flatten(layer.output)} == {"float32"}
+    images = random_inputs(model, 4)
+    np.testing.assert_allclose(again.predict(images, verbose=0), model.predict(images, verbose=0), atol=0.02)
 
 
 def test_float32_stays_the_same_model():
@@ -77,13 +86,13 @@ def test_an_open_size_is_filled_in():
 @pytest.mark.parametrize(
     ("make", "size", "message"),
     [
-        (open_size, None, "has inputs of unknown size: .* Give one: --image-size N or HxW"),
+        (open_size, None, r"has inputs of unknown size: .* Give one: `image_size=\(height, width\)`"),
         (
             lambda: keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)]),
             (4, 4),
             "Build it with all sizes known",
         ),
-        (small_vgg7, (12, 10), r"--image-size is for inputs of unknown size; .* takes \(16, 16, 1\)"),
+        (small_vgg7, (12, 10), r"`image_size` is for inputs of unknown size; .* takes \(16, 16, 1\)"),
         (open_valid, (2, 2), "cannot take images of 2x2"),
     ],
 )
@@ -104,7 +113,7 @@ def test_nothing_to_decouple_is_no_error():
 
 
 def test_a_coupled_model_says_what_to_do():
-    with pytest.raises(ConversionError, match=r"layer 'conv2' is still coupled .* Or pass --decouple"):
+    with pytest.raises(ConversionError, match=r"layer 'conv2' is still coupled .* Or pass `decouple=True`"):
         deployed(small_vgg7())
 
 
@@ -117,11 +126,11 @@ def test_layers_that_stay_float_are_refused_unless_allowed(monkeypatch):
     found = preparation.deploy(model)
     monkeypatch.setattr(preparation, "deploy", lambda model: SimpleNamespace(**{**vars(found), "floats": floats}))
     with pytest.raises(
-        ConversionError, match=r"layer 'dw' would stay float: LCE has no such kernel\. Pass --allow-float"
+        ConversionError, match=r"layer 'dw' would stay float: LCE has no such kernel\. Pass `allow_float=True`"
     ) as e:
         deployed(model)
     assert "first" not in str(e.value)
-    assert str(e.value).endswith("Pass --allow-float to convert it all the same.")
+    assert str(e.value).endswith("Pass `allow_float=True` to convert it all the same.")
     assert deployed(model, allow_float=True).floats == floats
 
 

@@ -1,4 +1,4 @@
-"""What an output is, is read from the layers that made it."""
+"""The kind of scores that an output has is read from the layers that made it."""
 
 import pytest
 
@@ -34,13 +34,14 @@ def nested(x):
         (lambda x: layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x)), "logits"),
         (lambda x: layers.Flatten()(layers.Conv2D(4, 8, activation="softmax")(x)), "softmax"),
         (nested, "softmax"),
-        (lambda x: layers.Conv2D(4, 3, activation="softmax")(x), "softmax"),  # of each place
-        (lambda x: layers.Flatten()(layers.Conv2D(4, 7, activation="softmax")(x)), None),  # of four places in a row
+        (lambda x: layers.Conv2D(4, 3, activation="softmax")(x), "softmax"),  # a softmax of each place
+        # Flattened, the softmaxes of four places stand in a row.
+        (lambda x: layers.Flatten()(layers.Conv2D(4, 7, activation="softmax")(x)), None),
         (lambda x: layers.Conv2D(4, 3)(x), None),
         (lambda x: layers.Softmax(axis=1)(x), None),
         (lambda x: tf.nn.softmax(x, axis=2), None),
         (lambda x: dense(x, activation="relu"), None),
-        (lambda x: dense(x, 1), None),  # a logit, or any number
+        (lambda x: dense(x, 1), None),  # it may be a logit or any other number
         (lambda x: dense(x, 1, "softmax"), None),
         (lambda x: tf.reduce_mean(x), None),
         (lambda x: x, None),

@@ -1,4 +1,4 @@
-"""Files have a model's inputs and outputs in its order, under its names; in LCE's, float32 and int8 files alike."""
+"""LCE's, float32 and int8 files have the inputs and outputs of a model in its order and under its names."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.bduo_tf.conversion.models import random_inputs, several
 
 
 def two(inputs, outputs):
-    """Two inputs and two outputs of one shape, in any order and structure."""
+    """A model of two inputs and two outputs of one shape, in a given order and structure."""
     keras.utils.set_random_seed(0)
     known = {name: keras.Input((4,), name=name) for name in ("zeta", "a", "unused")}
     known["q"] = keras.layers.Dense(4, name="q")(keras.layers.Subtract()([known["zeta"], known["a"]]))

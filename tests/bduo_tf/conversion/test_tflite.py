@@ -1,4 +1,4 @@
-"""What the converters cannot do, in one line of their own words."""
+"""What the converters cannot do is said in one line of their own words."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ def model_of(call, shape=(8, 6)):
 
 
 def of_unknown_length(x):
-    """Rows of a length that depends on the image, which the compiler refuses."""
+    """Makes rows of a length that depends on the image, which the compiler refuses."""
     return tf.map_fn(lambda row: tf.boolean_mask(row, row[:, 0] > 0)[:1], x)
 
 

@@ -1,4 +1,4 @@
-"""Verification passes what is equal and names what is not."""
+"""Verification passes a file that computes what its model computes, and names what is wrong with others."""
 
 import re
 
@@ -64,7 +64,7 @@ def test_another_models_file_fails_and_says_where(deployment):
     assert result.agreeing < 40
     assert any("the arg max agrees on" in problem for problem in result.problems)
     assert any("on an image on which no activation flipped" in problem for problem in result.problems)
-    # The graph of this model is traced, and its activations did not flip: the file is not this graph.
+    # What is traced is the graph of this model, whose activations did not flip. The file is of another graph.
     assert any("although no activation flipped" in problem for problem in result.problems)
     assert set(result.disagreements) == {
         int(i) for p in result.problems if p.startswith("image ") for i in [p.split()[1]]
@@ -76,7 +76,7 @@ def test_logits_as_close_as_rounding_may_change_places(nudge, passes):
     model = decoupled()
     classifier = model.get_layer("conv7")
     kernel, *rest = classifier.get_weights()
-    kernel[..., 0] = kernel[..., 1] = np.abs(kernel).max()  # the two largest logits of every image, and equal
+    kernel[..., 0] = kernel[..., 1] = np.abs(kernel).max()  # these two logits are the largest of every image, and equal
     classifier.set_weights([kernel, *rest])
     tied = deploy(model)
 
@@ -86,7 +86,7 @@ def test_logits_as_close_as_rounding_may_change_places(nudge, passes):
 
         def predict(self, images):
             values = np.array(self.running.predict(images))
-            if values.shape[-1] == 10:  # logits, not what is probed on the way
+            if values.shape[-1] == 10:  # these are logits, and not what is probed on the way
                 values[..., 1] += nudge
             return values
 
@@ -113,7 +113,7 @@ def test_a_changed_threshold_is_traced_to_its_layer(deployment):
 @pytest.mark.parametrize(
     ("flips", "named"),
     [
-        ({"a": (0, 1000), "b": (3, 1000)}, None),  # rare ties
+        ({"a": (0, 1000), "b": (3, 1000)}, None),  # ties are rare
         ({"a": (0, 1000), "b": (4, 1000)}, "b"),
         ({"a": (10, 100_000), "b": (90, 100_000), "c": (900, 100_000)}, None),  # a float stream carries them on
         ({"a": (10, 100_000), "b": (90, 100_000), "c": (1000, 100_000)}, "c"),
@@ -129,7 +129,7 @@ def test_flips_beyond_rounding_are_a_failure(flips, named):
 @pytest.mark.parametrize(
     ("flips", "problem"),
     [
-        # A flip early in one image, which a deep network carries far, and nothing in the other.
+        # In one image there is a flip early, which a deep network carries far, and in the other there is none.
         ({"a": ([1, 0], 1000), "b": ([9, 0], 1000), "c": ([80, 0], 1000), "d": ([400, 0], 1000)}, None),
         ({"a": ([1, 0], 1000), "b": ([9, 0], 1000), "c": ([80, 200], 1000)}, "200 of 1000 .* layer c .* image 1,"),
         ({"a": ([1, 0], 1000), "b": ([9, 0], 1000), "c": ([200, 0], 1000)}, "200 of 1000 .* layer c .* image 0,"),
@@ -149,7 +149,7 @@ def test_nothing_to_compare_is_a_failure(deployment, file):
 
 
 def model_of(outputs):
-    """A binary network of small images with the outputs that a function makes of its features."""
+    """Deploys a binary network of small images whose outputs a function makes of its features."""
     keras.utils.set_random_seed(0)
     x = keras.Input((8, 8, 3))
     return deploy(randomize(keras.Model(x, outputs(keras.layers.BatchNormalization()(binary(x))))))
@@ -162,7 +162,7 @@ def small_batches(count=20, labels=None):
 
 
 class Wrong:
-    """LCE's interpreter, the outputs of whose first images are something else."""
+    """LCE's interpreter, but with other outputs for the first images."""
 
     def __init__(self, file, wrong, shape):
         self.running, self.wrong, self.shape, self.seen = lce_interpreter(file), wrong, shape, 0
