@@ -47,7 +47,7 @@ class Latency:
         return float(np.median(np.divide(self.rounds, other.rounds)))
 
 
-def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], object]]:
+def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], Any]]:
     """For each interpreter of `file`, by name: what runs it once on a fixed input (batch 1). The first is ours."""
     content = file.read_bytes()
     if not any(name.startswith("Lce") for name in operators(content)):
