@@ -1,6 +1,7 @@
 # make demo   sets itself up, then: train, decouple, fine-tune, convert, verify and time VGG-7 on digits
 # make test   sets itself up, then runs every test but the slow ones
 # make test-slow, lint, check, clean
+# make test-pythons   a short part of the tests on the oldest and the newest supported Python that this machine has
 # make wheels         builds the runtime's wheels for Linux (x86-64, ARM), macOS and Windows into dist/
 # make emulation      sets up the emulated Raspberry Pi that some of the slow tests run on (Debian and Ubuntu for x86-64)
 
@@ -11,7 +12,7 @@ RUN := runs/digits
 TESTS := -n auto --dist loadfile
 CPP := $(addprefix runtime/, src bench fuzz tests/cpp emulation)
 
-.PHONY: setup emulation wheels demo test test-slow lint check clean
+.PHONY: setup emulation wheels demo test test-slow test-pythons lint check clean
 
 setup: $(VENV)/ready $(VENV)/runtime
 
@@ -48,13 +49,16 @@ test-slow: setup
 	@$(MAKE) --no-print-directory emulation || echo "Without an emulated Raspberry Pi, its tests are skipped."
 	$(BIN)/python -m pytest $(TESTS) -m slow
 
+test-pythons: setup
+	.ci/pythons
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $$(find $(CPP) -name '*.cc' -o -name '*.h' -o -name '*.c')
 	$(BIN)/mypy
 
-check: lint test test-slow
+check: lint test test-pythons test-slow
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runtime/build

@@ -28,7 +28,7 @@ __all__ = ["Latency", "main", "measure", "processor", "runners"]
 _TURN = 20.0  # milliseconds
 
 
-def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], object]]:
+def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], Any]]:
     """Returns what runs a file once on a fixed input (batch 1), by the name of the interpreter. The first is ours."""
     content = file.read_bytes()
     if not any(name.startswith("Lce") for name in operators(content)):

@@ -146,7 +146,7 @@ def test_out_of_memory(error, monkeypatch, capsys):
             np.zeros(1 << 60, np.uint8)
         raise error
 
-    monkeypatch.setattr(_cli._operators, "random_inputs", inputs)
+    monkeypatch.setattr("bduo_runtime._operators.random_inputs", inputs)
     assert _cli.main(["bench", str(DESCRIBED)]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("python -m")]
     assert len(lines) == 1

@@ -29,7 +29,7 @@ def gradient_of(function, x):
     return tape.gradient(y, x).numpy()
 
 
-THRESHOLDS = {
+THRESHOLDS: dict[int, list[tuple[float, ...]]] = {
     1: [(0.5, 0, 1)],
     2: [(0.25, 0, 1 / 2), (0.75, 1 / 2, 1)],
     3: [(1 / 6, 0, 1 / 3), (0.5, 1 / 3, 2 / 3), (5 / 6, 2 / 3, 1)],

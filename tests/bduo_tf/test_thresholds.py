@@ -1,5 +1,7 @@
 """The thresholds of deployment against the condition they stand for, evaluated in float64 for every value."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -94,7 +96,7 @@ def on(x, scale, offset):
 @example(scale=1 / 3, offset=1 / 6)
 def test_step_of_floats_around_the_threshold(scale, offset):
     orientation, [tau] = thresholds(scale, [offset])
-    x = [F(v) for v in (-1e20, -1.0, 0.0, 1.0, 1e20)]
+    x: Any = [F(v) for v in (-1e20, -1.0, 0.0, 1.0, 1e20)]
     edge = F(orientation * tau)
     if abs(tau) < 1e29:
         up = down = edge

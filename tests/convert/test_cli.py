@@ -14,6 +14,7 @@ from bduo_tf.backend import keras, lq
 from bduo_tf.conversion import keras_to_tflite
 from bduo_tf.conversion.inputs import Sampler, seeded
 from bduo_tf.conversion.inspection import operators
+from bduo_tf.conversion.preparation import deployed
 from bduo_tf.conversion.tflite import convert_lce
 from convert.cli import main
 from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
@@ -271,7 +272,6 @@ def test_an_open_size_is_given_by_an_option(tmp_path, capsys):
 
 def test_layers_that_stay_float_are_named(keras_file, tmp_path, monkeypatch, capsys):
     floats = (SimpleNamespace(name="first", reason="it reads floats", from_step=False),)
-    deployed = keras_to_tflite.deployed
     with_floats = lambda *args, **kwargs: SimpleDeployment(deployed(*args, **kwargs), floats)  # noqa: E731
     monkeypatch.setattr(keras_to_tflite, "deployed", with_floats)
     output = tmp_path / "out.tflite"

@@ -68,7 +68,7 @@ def several() -> keras.Model:
 def random_inputs(model: keras.Model, count: int, seed: int = 0) -> list[np.ndarray]:
     """Draws inputs of a model, in the model's order."""
     rng = np.random.default_rng(seed)
-    kinds = {"f": lambda size: rng.normal(size=size), "i": lambda size: rng.integers(0, 7, size)}
+    kinds: dict[str, Any] = {"f": lambda size: rng.normal(size=size), "i": lambda size: rng.integers(0, 7, size)}
     kinds["b"] = lambda size: rng.integers(0, 2, size)
     dtypes = [np.dtype(t.dtype.as_numpy_dtype) for t in model.inputs]
     return [kinds[d.kind]((count, *t.shape[1:])).astype(d) for t, d in zip(model.inputs, dtypes, strict=True)]

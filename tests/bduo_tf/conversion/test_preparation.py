@@ -10,6 +10,7 @@ from bduo_tf.backend import keras, lq, tf
 from bduo_tf.conversion import preparation
 from bduo_tf.conversion.errors import ConversionError, explained
 from bduo_tf.conversion.preparation import as_float32, decoupled, deployed, image_size, sized
+from bduo_tf.deployment import deploy
 from tests.bduo_tf.conversion.models import binary, random_inputs, small_vgg7
 
 
@@ -123,7 +124,7 @@ def test_layers_that_stay_float_are_refused_unless_allowed(monkeypatch):
         SimpleNamespace(name="dw", reason="LCE has no such kernel", from_step=True),
         SimpleNamespace(name="first", reason="it reads floats", from_step=False),
     )
-    found = preparation.deploy(model)
+    found = deploy(model)
     monkeypatch.setattr(preparation, "deploy", lambda model: SimpleNamespace(**{**vars(found), "floats": floats}))
     with pytest.raises(
         ConversionError, match=r"layer 'dw' would stay float: LCE has no such kernel\. Pass `allow_float=True`"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bduo_tf.backend import keras
+from bduo_tf.backend import keras, tf
 from bduo_tf.training import distribution as distributions
 from tests.bduo_tf.training import distributed
 from tests.bduo_tf.training.runs import arguments
@@ -118,7 +118,7 @@ def test_a_wrong_tf_config(config, message, tmp_path, capsys, monkeypatch):
 
 
 def test_no_devices(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(distributions.tf.config, "list_logical_devices", lambda kind: [])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     assert main(arguments(tmp_path / "run", "--strategy", "mirrored")) == 2
     assert "--strategy: mirrored needs GPUs, of which TensorFlow finds none here" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
