@@ -21,9 +21,10 @@ import numpy as np
 from bduo_terminal import add_verbose
 from bduo_tf import data, decouple, networks
 from bduo_tf.backend import keras, tf
-from bduo_tf.training.recipe import Recipe
-from bduo_tf.training.settings import Stage
-from bduo_tf.training.stages import be_deterministic, compile_model, optimizer
+from bduo_tf.runs import Recipe
+from bduo_tf.training.methods import Stage
+from bduo_tf.training.optimization import compile_model, optimizer
+from bduo_tf.training.stages import be_deterministic
 from benchmarks.latency import processor
 from benchmarks.tables import markdown
 

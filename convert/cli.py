@@ -152,14 +152,15 @@ def _default_output(given: Path, source: Source) -> Path:
 
 def _dataset(args: argparse.Namespace, source: Source, model: keras.Model) -> data.Dataset | None:
     """What to verify on; None if that is seeded inputs."""
-    name = args.dataset or source.config.get("dataset")
+    trained = source.config.settings if source.config else None
+    name = args.dataset or (trained.dataset if trained else None)
     if name is None:
         return None
     inputs = ", ".join(f"{tuple(t.shape[1:])} of {t.dtype.name}" for t in model.inputs)
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4 or not model.inputs[0].dtype.is_floating:
         raise ConversionError(f"Model {model.name!r} takes {inputs}, not the scaled images of {name}: no --dataset.")
     shape = tuple(model.inputs[0].shape[1:])
-    folder = args.data_dir or (None if args.dataset else source.config.get("data_dir"))
+    folder = args.data_dir or (trained.data_dir if trained and not args.dataset else None)
     dataset = data.load(name, shape[:2], folder)
     if dataset.input_shape != shape:
         raise ConversionError(f"Model {model.name!r} takes images of shape {shape}, {name} has {dataset.input_shape}.")

@@ -17,6 +17,7 @@ from bduo_tf.conversion.tflite import convert_lce
 from convert import cli
 from convert.cli import main
 from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
+from tests.bduo_tf.runs.finished import finished_run
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,7 @@ def run(tmp_path):
     """A run folder as training leaves it."""
     folder = tmp_path / "run"
     folder.mkdir()
-    decoupled().save(folder / "fine_tuned.keras")
-    config = {
-        "network": "vgg7",
-        "network_arguments": {"input_shape": [16, 16, 1], "classes": 10, "form": "coupled", "width": 0.25},
-        "dataset": "digits",
-        "data_dir": None,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "metrics.json").write_text(json.dumps({"final": "fine_tuned", "fine_tuned": {"accuracy": 0.1}}))
+    finished_run(folder, decoupled())
     return folder
 
 

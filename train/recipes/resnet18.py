@@ -3,6 +3,6 @@
 python -m train resnet18 --dataset fashion_mnist --data-dir /usr/share/datasets/fashion-mnist --run runs/resnet18
 """
 
-from bduo_tf.training.recipe import Recipe
+from bduo_tf.runs import Recipe
 
 RECIPE = Recipe(augmentation="crop_flip", weight_decay=1e-4, width=0.25)

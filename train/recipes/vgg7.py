@@ -3,6 +3,6 @@
 python -m train vgg7 --dataset svhn_cropped --run runs/svhn
 """
 
-from bduo_tf.training.recipe import Recipe
+from bduo_tf.runs import Recipe
 
 RECIPE = Recipe(augmentation="crop", weight_decay=1e-4)

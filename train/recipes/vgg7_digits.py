@@ -6,7 +6,7 @@ Seed 0 ends at 98.9 % to 99.7 % test accuracy (360 images), by the processor, af
 rates end as high; these give the coupled stage less, and fine-tuning more to do.
 """
 
-from bduo_tf.training.recipe import Recipe
+from bduo_tf.runs import Recipe
 
 RECIPE = Recipe(
     batch_size=32,

@@ -6,6 +6,6 @@ The README's results are of this recipe; docs/results.md says how its rates were
 data set.
 """
 
-from bduo_tf.training.recipe import Recipe
+from bduo_tf.runs import Recipe
 
 RECIPE = Recipe(batch_size=128, epochs=6, fine_tune_epochs=4, augmentation="flip", width=0.5)

@@ -26,10 +26,10 @@ def run_and_die(when, arguments):
     stages.EpochRecord = Dies
     finish = stages._finish
 
-    def dies_before_saving(run, name, *args, **kwargs):
+    def dies_before_saving(training, name, *args, **kwargs):
         if (stage, epoch) == (name, -1):
             os.kill(os.getpid(), signal.SIGKILL)
-        finish(run, name, *args, **kwargs)
+        finish(training, name, *args, **kwargs)
 
     stages._finish = dies_before_saving
     return cli.main(arguments)
