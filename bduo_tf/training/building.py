@@ -62,9 +62,8 @@ def coupled_widths(
 
     Once it is decoupled it has at most the weights of the baseline whose channels `width` multiplies, and as many of
     them as it can (see `bduo_tf.networks.duo_widths`). So networks of one width cost the same, whatever the method.
-    Pairs at a width of 1 have the paper's own channels. For VGG-7 at 32x32 pixels these are the same. For ResNet-18 they
-    are others, with which the decoupled network is 8 % heavier than the baseline at 224x224 pixels, and for AlexNet they
-    are others that leave it 3 % lighter.
+    Pairs at a width of 1 have the paper's own channels. For VGG-7 at 32x32 pixels these are the same. At 224x224 pixels
+    they make the decoupled ResNet-18 8 % heavier than its baseline, and AlexNet 3 % lighter.
 
     Args:
         network: a key of `bduo_tf.networks.NETWORKS`.

@@ -1,4 +1,4 @@
-"""AlexNet on small images: a start to tune from, no result is claimed for it.
+"""AlexNet on small images: a start to tune from. No result is claimed for it.
 
 python -m train alexnet --dataset svhn_cropped --run runs/alexnet
 """

@@ -1,4 +1,4 @@
-"""ResNet-18 on small images: a start to tune from, no result is claimed for it.
+"""ResNet-18 on small images: a start to tune from. No result is claimed for it.
 
 python -m train resnet18 --dataset fashion_mnist --data-dir /usr/share/datasets/fashion-mnist --run runs/resnet18
 """
