@@ -32,7 +32,7 @@ class Recipe:
         fine_tune_drops: the same for the second stage; None for those of the first.
         schedule: "restart" for a schedule of its own in each stage, or "continued" for one over both, of which the
             second stage follows the rest at its own rate.
-        weight_decay: decoupled weight decay, which applies to kernels only.
+        weight_decay: decoupled weight decay, which applies to kernels only. Bop has none.
         augmentation: a key of `bduo_tf.data.AUGMENTATIONS`.
         levels: number of binary activations that are coupled into one.
         width: multiplies the channels of the binary baseline. A coupled network is as wide as its decoupled network

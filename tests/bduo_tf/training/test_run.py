@@ -139,6 +139,21 @@ def test_kills_at_awkward_moments(
     _same_run(folder, finished[0])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [["--optimizer", "bop"], ["--transfer", "0.5", "--norms", "--schedule", "continued", "--clip", "0.5"]],
+    ids=["bop", "the rest"],
+)
+def test_what_else_is_tried_continues_too(more: list[str], tmp_path: Path) -> None:
+    small = [*more, "--image-size", "8", "--epochs", "2"]
+    assert train(tmp_path / "undisturbed", *small).returncode == 0
+    for stage in ("coupled", "fine_tuned"):
+        assert train_and_die(tmp_path / "killed", stage, 1, 0, *small) == -9
+    assert train(tmp_path / "killed", *small).returncode == 0
+    _same_run(tmp_path / "killed", tmp_path / "undisturbed")
+
+
 def test_a_finished_run_is_not_trained_again(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
