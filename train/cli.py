@@ -92,9 +92,10 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Settings, RunFolder, str]:
 
 def _require_distributable(recipe: Recipe) -> None:
     """Raises OptionError for what only one device trains."""
-    used = {"optimizer": recipe.optimizer == "bop", "transfer": recipe.transfer > 0, "norms": recipe.norms}
-    for name in (name for name, is_used in used.items() if is_used):
-        raise OptionError(option(name), f"{getattr(recipe, name)} is for one device: leave out --strategy.")
+    for name, used in {"bop": recipe.optimizer == "bop", "transfer": recipe.transfer, "norms": recipe.norms}.items():
+        if used:
+            where = "--optimizer" if name == "bop" else option(name)
+            raise OptionError(where, f"{name} is for one device: leave out --strategy.")
 
 
 def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:

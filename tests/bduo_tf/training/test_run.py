@@ -67,7 +67,7 @@ def test_metrics_are_those_of_the_saved_models(finished: tuple[Path, str]) -> No
         loss, accuracy = model.evaluate(test, verbose=0)
         assert metrics.models[name].accuracy == pytest.approx(accuracy, abs=1e-6)
         assert metrics.models[name].loss == pytest.approx(loss, rel=1e-4)
-        assert f"{metrics[name]['accuracy']:.2%}" in printed
+        assert f"{metrics.models[name].accuracy:.2%}" in printed
     # Trained, not merely run: chance is 0.1.
     assert metrics.models["coupled"].accuracy > 0.3
 

@@ -35,6 +35,17 @@ def weights(run: RunFolder, name: str) -> list[np.ndarray]:
 
 
 def test_a_row_is_repeated_by_the_command(tmp_path: Path) -> None:
+    settings = changed(TINY, method="baseline", clip=0.5, norms=True)
+    [row] = train([settings], None, tmp_path)
+    assert main(command(settings, tmp_path / "run")) == 0
+    run = RunFolder(tmp_path / "run")
+    assert row.accuracy == round(100 * run.metrics().models["baseline"].accuracy, 2)
+    for one, same in zip(weights(run, "baseline"), weights(RunFolder(tmp_path / "0"), "baseline"), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.slow
+def test_a_row_of_two_stages_is_repeated_by_the_command(tmp_path: Path) -> None:
     """The second of two trials, whose first stage is that of the first one, and with all that a recipe may have."""
     some = changed(TINY, clip=0.5, transfer=0.5, norms=True, schedule="continued", gradient="approx_sign")
     trials = [some, changed(some, fine_tune_learning_rate=1e-2)]
