@@ -25,8 +25,9 @@ from bduo_tf.conversion.tflite import convert_lce
 from bduo_tf.conversion.verification import verify
 from bduo_tf.deployment import deploy
 from bduo_tf.quantizers import CoupledStep
-from bduo_tf.training.run_folder import RunFolder
-from bduo_tf.training.stages import be_deterministic, train_stage
+from bduo_tf.runs import RunFolder
+from bduo_tf.training.methods import stages
+from bduo_tf.training.stages import Training, be_deterministic, train_stage
 from benchmarks.latency import measure, processor, runners
 from benchmarks.tables import table
 from train.cli import main as train
@@ -56,7 +57,7 @@ def stream_doubled(coupled: keras.Model) -> keras.Model:
     """
 
     def layer(name: str, suffix: str = "", **changes: object) -> keras.layers.Layer:
-        """A copy of a layer of `coupled`; its weights follow once it was called."""
+        """A copy of a layer of `coupled`, without its weights, which can only be set once the copy was called."""
         original = coupled.get_layer(name)
         return type(original).from_config({**original.get_config(), "name": name + suffix, **changes})
 
@@ -110,17 +111,17 @@ def stream_doubled(coupled: keras.Model) -> keras.Model:
 
 
 def _train(arguments: list[str], folder: Path, seeds: int) -> list[RunFolder]:
-    """Both forms of each seed, fine-tuned: the threshold split by `train`, the other by the same stage of it."""
+    """Both forms for each seed, fine-tuned: the threshold split by `train`, the other by a stage like its last one."""
     runs = []
     for seed in range(seeds):
         argv = ["resnet18", *arguments, "--seed", str(seed), "--run", str(folder / f"seed{seed}")]
         if status := train(argv):
             raise SystemExit(status)
-        settings, run = parse(argv)
+        settings, run, _ = parse(argv)
         be_deterministic(seed)
         dataset = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir)
-        stage = dataclasses.replace(settings.stages[-1], name="stream_doubled")
-        train_stage(settings, stage, dataset, run, functools.partial(_doubled, run))
+        stage = dataclasses.replace(stages(settings)[-1], name="stream_doubled")
+        train_stage(Training(settings, dataset, run), stage, functools.partial(_doubled, run))
         runs.append(run)
     return runs
 
@@ -135,10 +136,10 @@ def _load(run: RunFolder, name: str) -> keras.Model:
 
 def _convert(run: RunFolder, form: str, samples: int) -> Path:
     """The .tflite file of a form, verified on images of the data set."""
-    config = run.read("config.json")
+    settings = run.config().settings
     deployment = deploy(_load(run, form))
     file = convert_lce(deployment.graph)
-    images = data.load(config["dataset"], tuple(config["image_size"]), config["data_dir"]).test.take(samples)
+    images = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir).test.take(samples)
     verification = verify(deployment, file, images.batch(64).as_numpy_iterator())
     if verification.problems:
         raise SystemExit(f"{run.model(form)}: {'; '.join(verification.problems)}")
@@ -163,17 +164,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if min(args.seeds, args.rounds, args.samples) < 1:
         parser.error("--seeds, --rounds and --samples must be at least 1")
-    for option in ("--run", "--seed", "--levels", "--scheme", "--float-weights"):
+    for option in ("--run", "--seed", "--levels", "--method", "--scheme", "--float-weights"):
         if option in args.training:
             parser.error(f"{option} is set by this comparison")
 
     runs = _train(args.training, args.folder, args.seeds)
     files = {form: _convert(runs[0], form, args.samples) for form in FORMS}
     latencies = measure({form: runners(file)["LCE"] for form, file in files.items()}, args.rounds)
-    metrics = [run.read("metrics.json") for run in runs]
+    metrics = [run.metrics().models for run in runs]
 
     def accuracy(name: str) -> str:
-        values = np.array([100 * m[name]["accuracy"] for m in metrics])
+        values = np.array([100 * m[name].accuracy for m in metrics])
         error = f" +- {values.std(ddof=1) / np.sqrt(len(values)):.2f}" if len(values) > 1 else ""
         return f"{values.mean():.2f}{error}"
 
@@ -181,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows.append(["test accuracy, coupled, %", *[accuracy("coupled")] * 2])
     rows.append(["test accuracy, fine-tuned, %", *map(accuracy, FORMS)])
     for seed, m in enumerate(metrics):
-        rows.append([f"  seed {seed}", *(f"{100 * m[form]['accuracy']:.2f}" for form in FORMS)])
+        rows.append([f"  seed {seed}", *(f"{100 * m[form].accuracy:.2f}" for form in FORMS)])
     contents = {form: file.read_bytes() for form, file in files.items()}
     rows.append(["trainable parameters", *(f"{_trainable(runs[0], form):,}" for form in FORMS)])
     rows.append(["LceBconv2d", *(str(operators(c)["LceBconv2d"]) for c in contents.values())])

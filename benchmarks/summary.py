@@ -12,33 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from bduo_terminal import add_verbose
+from bduo_tf.runs import RunError, RunFolder
+from bduo_tf.training.methods import METHODS
 from benchmarks.latency import Latency, measure, processor, runners
 from benchmarks.tables import table
 
 __all__ = ["main"]
 
-_STAGES = {
-    "coupled": "coupled",
-    "decoupled": "decoupled, not fine-tuned",
-    "fine_tuned": "decoupled, fine-tuned",
-    "scratch": "decoupled network from scratch",
-    "baseline": "binary baseline",
-    "float": "float",
-}
 _FILES = {"binary": "model", "float32": "model-float32", "int8": "model-int8"}
 
 
 def _rows(
-    metrics: dict[str, Any],
+    accuracies: dict[str, float],
     conversion: dict[str, Any],
     latencies: dict[tuple[str, str], Latency],
     sizes: dict[str, int],
 ) -> list[list[str]]:
-    rows = [
-        ["test accuracy", name, f"{metrics[stage]['accuracy']:.2%}"]
-        for stage, name in _STAGES.items()
-        if stage in metrics
-    ]
+    rows = [["test accuracy", title, f"{accuracy:.2%}"] for title, accuracy in accuracies.items()]
     for name, verification in conversion["verification"].items():
         if verification["accuracy"] is not None:
             rows.append(["test accuracy", f"the .tflite in {name}", f"{verification['accuracy']:.2%}"])
@@ -59,6 +49,20 @@ def _rows(
     return rows
 
 
+def _accuracies(run: RunFolder) -> dict[str, float]:
+    """The test accuracy of each model of a run, by what a reader calls the model.
+
+    Raises:
+        RunError: this is not the folder of a finished run.
+    """
+    run.config()
+    run.final()
+    models, titles = run.metrics().models, {name: method.title for name, method in METHODS.items()}
+    titles |= {"coupled": "coupled", "decoupled": "decoupled, not fine-tuned"}
+    titles["fine_tuned"] = "decoupled, fine-tuned" if "decoupled" in models else "fine-tuned"
+    return {titles.get(name, name): model.accuracy for name, model in models.items()}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -69,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_verbose(parser)
     args = parser.parse_args(argv)
     try:
-        metrics = json.loads((args.run / "metrics.json").read_text())
+        accuracies = _accuracies(RunFolder(args.run))
         conversion = json.loads((args.run / "model.json").read_text())
         if conversion["output"] is None:
             parser.error(
@@ -79,10 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = {name: file for name, file in files.items() if file.is_file()}
         running = {(name, engine): run for name, file in files.items() for engine, run in runners(file).items()}
     except FileNotFoundError as error:
-        parser.error(f"{error.filename} is missing: run python -m train and python -m convert {args.run} --float first")
+        parser.error(f"{error.filename} is missing: run python -m convert {args.run} --float first")
+    except RunError as error:
+        parser.error(str(error))
     latencies = measure(running, args.rounds)
     sizes = {name: file.stat().st_size for name, file in files.items()}
-    print(table(_rows(metrics, conversion, latencies, sizes)))
+    print(table(_rows(accuracies, conversion, latencies, sizes)))
     print(
         f"Latency: median of {args.rounds} turns of about 20 ms, batch 1, one thread, {processor()}, "
         f"{time.strftime('%Y-%m-%d')}."
@@ -91,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "float32 and int8: the same network with ReLU and float kernels in the baseline's widths (same weights and "
         "MACs), untrained."
     )
-    print(f"Training curves: {args.run / 'curves.png'}")
+    print(f"Training curves: {RunFolder(args.run).curves}")
     return 0
 
 

@@ -21,9 +21,10 @@ import numpy as np
 from bduo_terminal import add_verbose
 from bduo_tf import data, decouple, networks
 from bduo_tf.backend import keras, tf
-from bduo_tf.training.recipe import Recipe
-from bduo_tf.training.settings import Stage
-from bduo_tf.training.stages import be_deterministic, compile_model, optimizer
+from bduo_tf.runs import Recipe
+from bduo_tf.training.methods import Stage
+from bduo_tf.training.optimization import compile_model, optimizer
+from bduo_tf.training.stages import be_deterministic
 from benchmarks.latency import processor
 from benchmarks.tables import markdown
 
@@ -38,9 +39,13 @@ _FASTEST = "the fastest network"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is measured: `run` is one turn and returns images a second.
+    """One line of the table.
 
-    `against` is the name of the entry it is compared with, or `_FASTEST`; `goal` the ratio it should reach.
+    Attributes:
+        name: of the line.
+        run: trains for one turn and returns images a second.
+        against: the name of the entry that this one is compared with, or `_FASTEST`; None for none.
+        goal: the ratio to that entry which it should reach.
     """
 
     name: str
@@ -50,7 +55,7 @@ class Entry:
 
 
 class _Clock(keras.callbacks.Callback):
-    """Seconds of an epoch's steps, without what `fit` does before and after them."""
+    """Takes the time of an epoch's steps, without what `fit` does before and after them."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
@@ -65,7 +70,16 @@ class _Clock(keras.callbacks.Callback):
 
 @dataclass(frozen=True)
 class _Bench:
-    """The network and the size of its turns, as the command line gives them; `now` tells the time in seconds."""
+    """What is measured and how, as the command line says.
+
+    Attributes:
+        network: a key of `bduo_tf.networks.NETWORKS`.
+        width: multiplies the paper's channels of each form.
+        size: of the images, in pixels.
+        batch: number of images in a step.
+        steps: number of steps in a turn.
+        now: tells the time in seconds.
+    """
 
     network: str
     width: float
@@ -79,17 +93,22 @@ class _Bench:
         return self.size, self.size, _CHANNELS
 
     def widths(self, form: Literal["coupled", "baseline"]) -> tuple[int, ...]:
-        """Of the coupled or the baseline form."""
+        """The channels of the coupled or the baseline form."""
         return networks.paper_widths(self.network, form, self.width)
 
     def model(self, form: str, widths: Sequence[int]) -> keras.Model:
-        """`form` as of the networks, or "decoupled"."""
+        """A network of a form of `bduo_tf.networks`, or a "decoupled" one."""
         coupled = "coupled" if form == "decoupled" else form
         model = networks.NETWORKS[self.network](self.shape, _CLASSES, form=coupled, widths=widths)
         return decouple(model) if form == "decoupled" else model
 
     def training(self, model: keras.Model, **settings: Any) -> Callable[[], float]:
-        """A turn of training; `settings` are of `model.compile`, others than the project's."""
+        """A function that trains for one turn.
+
+        Args:
+            model: to train.
+            **settings: arguments of `model.compile` in place of the project's.
+        """
         stage = Stage("coupled", 1, 1e-3)
         compile_model(model, lambda: optimizer(Recipe(), stage, 10**6))
         if settings:
@@ -221,7 +240,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.training_speed", description="Images a second of training, form beside form."
     )
     parser.add_argument("--network", choices=sorted(networks.NETWORKS), default="vgg7", help="(default: vgg7)")
-    parser.add_argument("--width", type=float, default=0.5, help="multiplies every width (default: 0.5)")
+    parser.add_argument(
+        "--width", type=float, default=0.5, help="multiplies the paper's channels of each form (default: 0.5)"
+    )
     parser.add_argument("--size", type=int, default=28, help="of the images, in pixels (default: 28)")
     parser.add_argument("--batch", type=int, default=128, help="images a step (default: 128)")
     parser.add_argument("--threads", type=int, help="of TensorFlow (default: one a core)")

@@ -107,7 +107,8 @@ def _peer(args: argparse.Namespace, source: Source) -> keras.Model | None:
 
 def _dataset(args: argparse.Namespace, source: Source) -> "Dataset | None":
     """The data set to verify on; None if seeded inputs are to be drawn."""
-    name = args.dataset or source.config.get("dataset")
+    trained = source.config.settings if source.config else None
+    name = args.dataset or (trained.dataset if trained else None)
     if name is None:
         return None
     model, shapes = source.model, input_shapes(source.model, args.image_size)
@@ -115,7 +116,7 @@ def _dataset(args: argparse.Namespace, source: Source) -> "Dataset | None":
         inputs = ", ".join(f"{shape} of {t.dtype.name}" for shape, t in zip(shapes, model.inputs, strict=True))
         raise ConversionError(f"Model {model.name!r} takes {inputs}, not the scaled images of {name}: no --dataset.")
     [shape] = shapes
-    folder = args.data_dir or (None if args.dataset else source.config.get("data_dir"))
+    folder = args.data_dir or (trained.data_dir if trained and not args.dataset else None)
     dataset = _loaded(name, shape[:2], folder)
     if dataset.input_shape != shape:
         raise ConversionError(f"Model {model.name!r} takes images of shape {shape}, {name} has {dataset.input_shape}.")

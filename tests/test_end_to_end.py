@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
 from bduo_tf.conversion.inspection import operators
+from bduo_tf.runs import RunFolder
 from convert.cli import main as convert
 from train.cli import main as train
 
@@ -20,13 +21,13 @@ def _train_and_convert(network: str, run: Path, *options: str) -> dict:
     """The summary of the conversion of a run of one epoch each."""
     epochs = ["--epochs", "1", "--fine-tune-epochs", "1"]
     assert train([network, "--run", str(run), *epochs, *options]) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["decoupled"]["accuracy"] == pytest.approx(metrics["coupled"]["accuracy"], abs=0.01)
+    models = RunFolder(run).metrics().models
+    assert models["decoupled"].accuracy == pytest.approx(models["coupled"].accuracy, abs=0.01)
     assert convert([str(run)]) == 0
     summary = json.loads((run / "model.json").read_text())
     assert list(summary["verification"]) == ["LCE", "bduo_runtime"]
     for verification in summary["verification"].values():
-        assert verification["accuracy"] == pytest.approx(metrics["fine_tuned"]["accuracy"], abs=0.01)
+        assert verification["accuracy"] == pytest.approx(models["fine_tuned"].accuracy, abs=0.01)
     return {**summary, "operators": operators((run / "model.tflite").read_bytes())}
 
 
@@ -86,9 +87,9 @@ def test_imagenet_sizes(network: str, width: str, binary: int, imagenet: Path, t
     options = ["--dataset", "imagenet2012", "--data-dir", str(imagenet), "--image-size", "224", "--width", width]
     with tfds.testing.mock_data(num_examples=4, data_dir=imagenet):
         summary = _train_and_convert(network, tmp_path / "run", *options, "--batch-size", "2")
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["network_arguments"]["input_shape"] == [224, 224, 3]
-    assert (config["network_arguments"]["classes"], config["num_train"]) == (1000, 4)
+    config = RunFolder(tmp_path / "run").config()
+    assert config.input_shape == (224, 224, 3)
+    assert (len(config.class_names), config.num_train) == (1000, 4)
     assert summary["verified_on"] == "4 test images of imagenet2012"
     assert all(v["agreeing"] == 4 for v in summary["verification"].values())
     assert summary["operators"]["LceBconv2d"] == binary

@@ -1,7 +1,6 @@
 """What one would deploy instead of a binary network: the same network with ReLU and float kernels."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,6 @@ from bduo_tf.conversion.source import Source
 from bduo_tf.conversion.tflite import convert_float32, convert_int8
 
 __all__ = ["float_peer", "peer_files"]
-
-# The arguments of a network that its float form takes as well.
-_SHARED = ("input_shape", "classes", "width")
 
 
 def float_peer(source: Source) -> keras.Model:
@@ -29,13 +25,13 @@ def float_peer(source: Source) -> keras.Model:
     Raises:
         ConversionError: the source is a file alone, which does not say what network it is.
     """
-    if not source.config:
+    config = source.config
+    if config is None:
         raise ConversionError(
             "--float needs a run folder: a .keras file alone does not say which network to compare with."
         )
-    arguments: dict[str, Any] = {k: v for k, v in source.config["network_arguments"].items() if k in _SHARED}
-    arguments["input_shape"] = tuple(arguments["input_shape"])
-    return networks.NETWORKS[source.config["network"]](form="float", **arguments)
+    build, width = networks.NETWORKS[config.settings.network], config.settings.recipe.width
+    return build(config.input_shape, len(config.class_names), form="float", width=width)
 
 
 def peer_files(model: keras.Model, images: Iterable[np.ndarray], metadata: Metadata | None = None) -> dict[str, bytes]:

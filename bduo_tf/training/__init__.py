@@ -1,1 +1,1 @@
-"""Training over `model.fit`: what a run is, its stages, and the folder that it leaves. Knows nothing of conversion."""
+"""Training over `model.fit`: the methods, their networks and their stages. Knows nothing of conversion."""

@@ -1,4 +1,4 @@
-"""Keras callbacks that Keras lacks."""
+"""Callbacks for `model.fit`: what an epoch records, when training must stop, and what dropout draws."""
 
 import math
 import time
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bduo_tf.backend import keras, tf
+from bduo_tf.training.optimization import learning_rate
 
 __all__ = ["DivergenceError", "EpochRecord", "SeedEpochs"]
 
@@ -18,10 +19,10 @@ class DivergenceError(RuntimeError):
 class EpochRecord(keras.callbacks.Callback):
     """Adds "seconds" and "learning_rate" to an epoch's logs and stops a training that diverges.
 
-    List it before all others: they see what it adds, and none records or backs up an epoch it refuses.
+    List it before all other callbacks: they see what it adds, and none records or backs up an epoch that it refuses.
 
     Args:
-        stage: named in the message.
+        stage: the name of the stage, for the message.
 
     Raises:
         DivergenceError: from `fit`, as soon as the training loss, or at an epoch's end the loss on the test
@@ -45,7 +46,7 @@ class EpochRecord(keras.callbacks.Callback):
         logs = {} if logs is None else logs
         self._check(logs)
         logs["seconds"] = time.perf_counter() - self._started
-        logs["learning_rate"] = float(keras.backend.get_value(self.model.optimizer.learning_rate))
+        logs["learning_rate"] = learning_rate(self.model.optimizer)
 
     def _check(self, logs: dict[str, float]) -> None:
         for name in ("loss", "val_loss"):
@@ -54,13 +55,13 @@ class EpochRecord(keras.callbacks.Callback):
 
 
 class SeedEpochs(keras.callbacks.Callback):
-    """Seeds dropout and its like anew for every epoch, so that a resumed stage draws what an undisturbed one does.
+    """Seeds dropout and similar layers in every epoch, so that a resumed stage draws what an undisturbed one does.
 
-    A checkpoint does not hold the state of their generators. Needs
-    `keras.backend.experimental.enable_tf_random_generator()` before the model is built.
+    A checkpoint does not hold the state of their random generators. The generators exist only if
+    `keras.backend.experimental.enable_tf_random_generator()` was called before the model was built.
 
     Args:
-        seed: of the run.
+        seed: the seed of the run.
     """
 
     def __init__(self, seed: int) -> None:

@@ -15,17 +15,17 @@ from bduo_tf.training.synchronization import synchronized
 __all__ = ["ALONE", "STRATEGIES", "Distribution", "distribution"]
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
-"""One device; every GPU of this machine; every GPU (or else the processor) of the machines that TF_CONFIG names."""
+"""On one device; on every GPU of this machine; on every GPU, or else the processor, of the machines in TF_CONFIG."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where a run's replicas are, and which of them this process has.
+    """Where the replicas of a model are that train together, and which of them this process has.
 
     Attributes:
-        strategy: TensorFlow's.
-        workers: processes that train together.
-        worker: which of them this is; 0 is the chief, who alone writes and prints.
+        strategy: the strategy of `tf.distribute`.
+        workers: number of processes that train together.
+        worker: the number of this process, from 0 on; 0 is the chief, which alone writes and prints.
     """
 
     strategy: tf.distribute.Strategy
@@ -39,7 +39,7 @@ class Distribution:
 
     @property
     def replicas(self) -> int:
-        """Copies of the model, of all workers together."""
+        """Number of copies of the model, those of all workers together."""
         return int(self.strategy.num_replicas_in_sync)
 
     @property
@@ -47,13 +47,14 @@ class Distribution:
         return self.strategy is not tf.distribute.get_strategy()
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Where models are compiled."""
+        """The context in which models must be compiled."""
         return self.strategy.scope()
 
     def place(self, model: keras.Model) -> keras.Model:
-        """An uncompiled model of the same weights to train and to evaluate: `model` itself on one device.
+        """An uncompiled model with the weights of `model`, to be trained and evaluated in its place.
 
-        On several it is one that trains as `model` would on one device with all of the batch.
+        On one device it is `model` itself. On several it is a copy that trains as `model` would on one device with all
+        of the batch.
         """
         if not self._several:
             return model
@@ -61,12 +62,16 @@ class Distribution:
             return synchronized(model)
 
     def fetch(self, placed: keras.Model, model: keras.Model) -> None:
-        """Give `model` the weights of what `place` made of it. To be called by all workers."""
+        """Give `model` the weights of the model that `place` made of it. All workers must call this."""
         if placed is not model:
             model.set_weights(placed.get_weights())
 
     def batches(self, make: Callable[[Share], tf.data.Dataset]) -> Any:
-        """What all workers together see, from the batches that one does of its share."""
+        """The batches that all workers together see.
+
+        Args:
+            make: returns the batches of one worker's share.
+        """
         if not self._several:
             return make(Share())
 
@@ -90,7 +95,7 @@ class Distribution:
                 )
 
     def wait(self) -> None:
-        """Return when all workers have come here."""
+        """Block until all workers have come here."""
         if self.workers > 1:
             self.strategy.run(_meet)
 
@@ -106,7 +111,7 @@ def _meet() -> tf.Tensor:
 
 
 ALONE = Distribution(tf.distribute.get_strategy())
-"""One process, one device."""
+"""The distribution of a process that trains alone, on one device."""
 
 
 def distribution(name: str, batch_size: int) -> Distribution:
@@ -114,7 +119,7 @@ def distribution(name: str, batch_size: int) -> Distribution:
 
     Args:
         name: one of `STRATEGIES`.
-        batch_size: of all replicas together.
+        batch_size: number of images in a step, those of all replicas together.
 
     Raises:
         OptionError: there are no devices for it, TF_CONFIG is not as it must be, or replicas would go without images.

@@ -1,4 +1,4 @@
-"""What a command line reports in one line."""
+"""Errors that a command line reports in one line, without a traceback."""
 
 import errno
 import re
@@ -21,7 +21,10 @@ class OptionError(ValueError):
 
 
 def failure(error: BaseException) -> str | None:
-    """The option and what has failed, if `error` is of what surrounds the run and not a fault of the program."""
+    """The option that is to blame and what has failed; None if the error is a fault of the program.
+
+    Faults that are not the program's are those of what surrounds a run: its disk, its memory, its data, other workers.
+    """
     text = " ".join(str(error).split())
     shown = text if len(text) <= 300 else text[:150] + " ... " + text[-150:]
     if isinstance(error, tf.errors.OpError) and "IteratorGetNext" in text:

@@ -1,32 +1,29 @@
 """The stages of a run over `model.fit`: each starts from the file of the one before and leaves its own."""
 
+import functools
 import math
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bduo_tf import data, decouple
 from bduo_tf.backend import keras, tf
 from bduo_tf.files import replacing
+from bduo_tf.runs import Metrics, ModelMetrics, RunFolder, Settings
+from bduo_tf.training.building import network
 from bduo_tf.training.callbacks import EpochRecord, SeedEpochs
 from bduo_tf.training.distribution import ALONE, Distribution
-from bduo_tf.training.recipe import Recipe
-from bduo_tf.training.run_folder import RunFolder
-from bduo_tf.training.settings import Settings, Stage
+from bduo_tf.training.methods import METHODS, Stage, stages
+from bduo_tf.training.optimization import compile_model, optimizer
+from bduo_tf.training.statistics import estimate_norms
+from bduo_tf.training.transfer import softened
 
-__all__ = [
-    "be_deterministic",
-    "compile_model",
-    "disk_estimate",
-    "optimizer",
-    "run_stages",
-    "saved_epochs",
-    "train_stage",
-]
+__all__ = ["Training", "be_deterministic", "disk_estimate", "run_stages", "saved_epochs", "train_stage"]
 
-# Between two calls into TensorFlow: a tenth of a small network's step is such a call.
-_STEPS_PER_EXECUTION = 16
+_NORM_BATCH = 256
 
 
 def be_deterministic(seed: int) -> None:
@@ -36,67 +33,90 @@ def be_deterministic(seed: int) -> None:
     keras.utils.set_random_seed(seed)
 
 
-def run_stages(
-    settings: Settings, dataset: data.Dataset, run: RunFolder, distribution: Distribution = ALONE
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Training:
+    """What all stages of a run share.
+
+    Attributes:
+        settings: of the run.
+        dataset: at the size of the network.
+        run: the folder to write to. Of several workers only the chief writes. The others read its files at the start
+            of every stage, so that the folder must be one that all of them see.
+        distribution: where it is trained.
+        quiet: whether nothing is printed.
+    """
+
+    settings: Settings
+    dataset: data.Dataset
+    run: RunFolder
+    distribution: Distribution = ALONE
+    quiet: bool = False
+
+    def say(self, text: str) -> None:
+        """Print a line, once for all workers."""
+        if not self.quiet:
+            self.distribution.say(text)
+
+    def load(self, name: str) -> keras.Model:
+        """A model that is finished, uncompiled."""
+        return keras.models.load_model(self.run.model(name), compile=False)
+
+    def train_batches(self, stage: Stage, start_epoch: int) -> Any:
+        """The images of a stage from an epoch on, in batches that all workers share."""
+        return self.distribution.batches(
+            lambda share: data.train_batches(
+                self.dataset,
+                self.settings.recipe.batch_size,
+                seed=self.settings.seed,
+                epochs=stage.epochs,
+                start_epoch=start_epoch,
+                augmentation=self.settings.recipe.augmentation,
+                share=share,
+            )
+        )
+
+    def test_batches(self) -> Any:
+        """The images to evaluate on, in batches that all workers share."""
+        size = self.settings.recipe.batch_size
+        return self.distribution.batches(lambda share: data.test_batches(self.dataset, size, share))
+
+    @property
+    def test_steps(self) -> int:
+        """Number of those batches."""
+        return data.test_steps(self.dataset, self.settings.recipe.batch_size)
+
+
+def run_stages(training: Training) -> Metrics:
     """Train what of the run is not yet trained.
 
-    Of several workers only the chief writes. The others read its files at the start of every stage, so that the
-    folder must be one that all of them see.
-
     Returns:
-        The contents of metrics.json: for each model its "loss" and "accuracy" on the test images, for
-        the trained ones also "epochs" and "seconds"; and "final", the name of the model to deploy.
+        How good each model is; and the one to deploy.
 
     Raises:
         DivergenceError: a loss is not finite; the last good epoch stays backed up.
     """
-    first, *rest = settings.stages
-    train_stage(settings, first, dataset, run, lambda: settings.build(dataset), distribution)
+    settings, run = training.settings, training.run
+    first, *rest = stages(settings)
+    build = network(settings, training.dataset.input_shape, len(training.dataset.class_names))
+    train_stage(training, first, build)
+    last = first.name
+    if METHODS[settings.method].decoupled == "between":
+        _decouple(training, last)
+        last = "decoupled"
     for stage in rest:
-        _decouple(settings, first.name, dataset, run, distribution)
-        train_stage(settings, stage, dataset, run, lambda: _load(run, "decoupled"), distribution)
-    metrics = run.read("metrics.json")
-    if distribution.chief:
-        shutil.rmtree(run.path / "backup", ignore_errors=True)
-        run.write("metrics.json", metrics := {**metrics, "final": settings.final})
+        train_stage(training, stage, functools.partial(training.load, last))
+        last = stage.name
+    metrics = run.metrics()
+    if training.distribution.chief:
+        shutil.rmtree(run.backups, ignore_errors=True)
+        metrics = Metrics(metrics.models, final=last)
+        run.write_metrics(metrics)
     return metrics
 
 
-def optimizer(recipe: Recipe, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer with the stage's schedule over `steps` steps."""
-    schedule: Any = keras.optimizers.schedules.CosineDecay(stage.learning_rate, steps)
-    if stage.drops:
-        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [round(steps * fraction) for fraction in stage.drops],
-            [stage.learning_rate * 0.1**i for i in range(len(stage.drops) + 1)],
-        )
-    decay = recipe.weight_decay or None
-    if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
-    return keras.optimizers.Adam(schedule, weight_decay=decay)
-
-
-def compile_model(
-    model: keras.Model,
-    make_optimizer: Callable[[], keras.optimizers.Optimizer | str],
-    distribution: Distribution = ALONE,
-    loss: keras.losses.Loss | None = None,
-) -> None:
-    """Compile for images and their labels, or for another loss; of the weights only kernels decay."""
-    with distribution.scope():
-        optimizer = make_optimizer()
-        if isinstance(optimizer, keras.optimizers.Optimizer):
-            # Decay would pull the thresholds together and the norms' scales to zero.
-            spared = [v for v in model.trainable_variables if "kernel" not in v.name]
-            optimizer.exclude_from_weight_decay(var_list=spared)
-        loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=_STEPS_PER_EXECUTION)
-
-
-def saved_epochs(run: RunFolder, stage: str) -> int:
-    """Epochs of an unfinished stage that its backup holds."""
-    checkpoint = tf.train.latest_checkpoint(run.backup(stage) / "chief")
+def saved_epochs(backup: Path) -> int:
+    """Number of epochs of an unfinished stage that its backup holds."""
+    checkpoint = tf.train.latest_checkpoint(backup / "chief")
     if checkpoint is None:
         return 0
     return int(tf.train.load_variable(checkpoint, "ckpt_saved_epoch/.ATTRIBUTES/VARIABLE_VALUE")) + 1
@@ -109,29 +129,28 @@ def disk_estimate(model: keras.Model) -> int:
     return 2 * model.count_params() * 4 * (2 * 3 + 4) + 16 * 2**20
 
 
-def train_stage(
-    settings: Settings,
-    stage: Stage,
-    dataset: data.Dataset,
-    run: RunFolder,
-    start: Callable[[], keras.Model],
-    distribution: Distribution = ALONE,
-) -> None:
+def train_stage(training: Training, stage: Stage, start: Callable[[], keras.Model]) -> None:
     """One `model.fit` of the model that `start` returns, unless its file is there; continues one that was killed.
 
     Writes the model's file, its metrics, and the table and logs of its epochs.
     """
+    settings, dataset, run, distribution = training.settings, training.dataset, training.run, training.distribution
+    recipe = settings.recipe
     if run.model(stage.name).exists():
         return
-    recipe = settings.recipe
     # Each stage alone: one that starts in a new process draws what it would have drawn.
     keras.utils.set_random_seed(settings.seed)
     model = start()
     steps = data.steps_per_epoch(dataset, recipe.batch_size)
+    done = saved_epochs(run.backup(stage.name))
+    batches, test, loss = training.train_batches(stage, done), training.test_batches(), None
+    if stage.teacher is not None:
+        teacher = training.load(stage.teacher)
+        batches, test = softened(batches, teacher, recipe.transfer), softened(test, teacher, 0.0)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     placed = distribution.place(model)
-    compile_model(placed, lambda: optimizer(recipe, stage, steps * stage.epochs), distribution)
-    done = saved_epochs(run, stage.name)
-    distribution.say(
+    compile_model(placed, lambda: optimizer(recipe, stage, steps * stage.epochs), distribution, loss)
+    training.say(
         f"\n{stage.name}: {stage.epochs} epochs of {steps} steps" + (f", resumed after epoch {done}" if done else "")
     )
     records: list[keras.callbacks.Callback] = []
@@ -142,22 +161,12 @@ def train_stage(
             keras.callbacks.TensorBoard(run.tensorboard(stage.name), write_graph=False),
         ]
     placed.fit(
-        distribution.batches(
-            lambda share: data.train_batches(
-                dataset,
-                recipe.batch_size,
-                seed=settings.seed,
-                epochs=stage.epochs,
-                start_epoch=done,
-                augmentation=recipe.augmentation,
-                share=share,
-            )
-        ),
+        batches,
         epochs=stage.epochs,
         steps_per_epoch=steps,
-        validation_data=distribution.batches(lambda share: data.test_batches(dataset, recipe.batch_size, share)),
-        validation_steps=data.test_steps(dataset, recipe.batch_size),
-        verbose=(1 if sys.stdout.isatty() else 2) if distribution.chief else 0,
+        validation_data=test,
+        validation_steps=training.test_steps,
+        verbose=0 if training.quiet or not distribution.chief else 1 if sys.stdout.isatty() else 2,
         callbacks=[
             EpochRecord(stage.name),
             SeedEpochs(settings.seed),
@@ -166,43 +175,29 @@ def train_stage(
             keras.callbacks.BackupAndRestore(str(run.backup(stage.name)), delete_checkpoint=False),
         ],
     )
+    if recipe.norms:
+        estimate_norms(placed, data.train_batches(dataset, _NORM_BATCH, seed=settings.seed, epochs=1))
     distribution.fetch(placed, model)
-    about = {"epochs": stage.epochs, "seconds": round(math.fsum(row["seconds"] for row in run.epochs(stage.name)), 1)}
-    _finish(run, stage.name, model, placed, dataset, recipe, distribution, **about)
+    seconds = round(math.fsum(row["seconds"] for row in run.epochs(stage.name)), 1)
+    _finish(training, stage.name, model, placed, test, epochs=stage.epochs, seconds=seconds)
 
 
-def _decouple(
-    settings: Settings, coupled: str, dataset: data.Dataset, run: RunFolder, distribution: Distribution
-) -> None:
-    if run.model("decoupled").exists():
+def _decouple(training: Training, coupled: str) -> None:
+    if training.run.model("decoupled").exists():
         return
-    model = decouple(_load(run, coupled))
-    placed = distribution.place(model)
-    compile_model(placed, lambda: "sgd", distribution)  # to evaluate; nothing is trained
-    _finish(run, "decoupled", model, placed, dataset, settings.recipe, distribution)
+    model = decouple(training.load(coupled))
+    placed = training.distribution.place(model)
+    compile_model(placed, lambda: "sgd", training.distribution)  # to evaluate; nothing is trained
+    _finish(training, "decoupled", model, placed, training.test_batches())
 
 
-def _load(run: RunFolder, name: str) -> keras.Model:
-    return keras.models.load_model(run.model(name), compile=False)
-
-
-def _finish(
-    run: RunFolder,
-    name: str,
-    model: keras.Model,
-    placed: keras.Model,
-    dataset: data.Dataset,
-    recipe: Recipe,
-    distribution: Distribution,
-    **about: float,
-) -> None:
+def _finish(training: Training, name: str, model: keras.Model, placed: keras.Model, test: Any, **about: Any) -> None:
     """Evaluate the model where it is placed and save it: metrics first, for the file says that it is finished."""
-    batches = distribution.batches(lambda share: data.test_batches(dataset, recipe.batch_size, share))
-    steps = data.test_steps(dataset, recipe.batch_size)
-    results = placed.evaluate(batches, steps=steps, verbose=0, return_dict=True)
+    run, distribution = training.run, training.distribution
+    results = placed.evaluate(test, steps=training.test_steps, verbose=0, return_dict=True)
     if distribution.chief:
-        run.write("metrics.json", {**(run.read("metrics.json") or {}), name: {**results, **about}})
+        run.write_metrics(run.metrics().adding(name, ModelMetrics(results["accuracy"], results["loss"], **about)))
         with replacing(run.model(name)) as temporary:
             model.save(temporary)
     distribution.wait()
-    distribution.say(f"{name}: accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}")
+    training.say(f"{name}: accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}")

@@ -53,7 +53,7 @@ class SynchronizedNorm(keras.layers.BatchNormalization):
         first, second = first / values, second / values
         mean, variance = shift + first, tf.maximum(second - tf.square(first), 0.0)
 
-        # As Keras' fused kernel, which two-dimensional feature maps have, and its other one.
+        # Keras' fused kernel, which two-dimensional feature maps have, estimates without bias; its other one does not.
         unbiased = variance * values / tf.maximum(values - 1, 1) if self.fused else variance
         self._assign_moving_average(self.moving_mean, mean, self.momentum, None)
         self._assign_moving_average(self.moving_variance, unbiased, self.momentum, None)

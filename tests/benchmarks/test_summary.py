@@ -1,7 +1,5 @@
 """The tables of benchmarks: every figure in its place. No test here depends on the speed of the machine."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,26 +7,13 @@ import bduo_tf
 from benchmarks import latency, summary
 from convert.cli import main as convert
 from tests.bduo_tf.conversion.models import decoupled
+from tests.bduo_tf.runs.finished import finished_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    decoupled().save(folder / "fine_tuned.keras")
-    config = {
-        "network": "vgg7",
-        "network_arguments": {"input_shape": [16, 16, 1], "classes": 10, "form": "coupled", "width": 0.25},
-        "dataset": "digits",
-        "data_dir": None,
-    }
-    metrics = {
-        "final": "fine_tuned",
-        "coupled": {"accuracy": 0.5},
-        "decoupled": {"accuracy": 0.25},
-        "fine_tuned": {"accuracy": 0.75},
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    finished_run(folder, decoupled(), coupled=0.5, decoupled=0.25, fine_tuned=0.75)
     assert convert([str(folder), "--float", "--samples", "64"]) == 0
     return folder
 
@@ -85,7 +70,7 @@ def test_ratios_are_of_neighbouring_turns():
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
-        (summary.main, ["nowhere"], "metrics.json is missing"),
+        (summary.main, ["nowhere"], "nowhere is not the folder of a training run: it has no config.json"),
         (latency.main, ["nowhere.tflite"], "nowhere.tflite does not exist"),
         (latency.main, ["README.md", "--rounds", "0"], "--threads and --rounds must be at least 1"),
     ],

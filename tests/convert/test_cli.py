@@ -18,6 +18,8 @@ from bduo_tf.conversion.preparation import deployed
 from bduo_tf.conversion.tflite import convert_lce
 from convert.cli import main
 from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
+from tests.bduo_tf.runs.finished import finished_run
+from tests.bduo_tf.runs.test_config import FIRST_FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +34,7 @@ def run(tmp_path):
     """A run folder such as training leaves."""
     folder = tmp_path / "run"
     folder.mkdir()
-    decoupled().save(folder / "fine_tuned.keras")
-    config = {
-        "network": "vgg7",
-        "network_arguments": {"input_shape": [16, 16, 1], "classes": 10, "form": "coupled", "width": 0.25},
-        "dataset": "digits",
-        "data_dir": None,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "metrics.json").write_text(json.dumps({"final": "fine_tuned", "fine_tuned": {"accuracy": 0.1}}))
+    finished_run(folder, decoupled())
     return folder
 
 
@@ -71,6 +65,13 @@ def test_a_run_is_verified_on_its_test_set_and_has_peers(run, capsys):
         "int8": sizes["model-int8"],
     }
     assert "untrained" in capsys.readouterr().out
+
+
+def test_a_run_of_the_first_format(run):
+    (run / "config.json").write_text(json.dumps(FIRST_FORMAT))
+    assert main([str(run), "--float", "--samples", "16"]) == 0
+    summary = json.loads((run / "model.json").read_text())
+    assert (summary["verified_on"], len(summary["peers"])) == ("16 test images of digits", 2)
 
 
 def test_the_baseline_needs_no_decoupling(tmp_path):

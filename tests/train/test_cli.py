@@ -1,6 +1,6 @@
 """`python -m train`: what it refuses before the first step, and with which words."""
 
-import json
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -9,8 +9,10 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from bduo_tf.training import stages
-from bduo_tf.training.settings import NETWORKS, Settings
+from bduo_tf.networks import NETWORKS
+from bduo_tf.runs import RunFolder, Settings
+from bduo_tf.training import methods, optimization, stages
+from tests.bduo_tf.runs.finished import CONFIG
 from tests.bduo_tf.training.runs import arguments
 from train import cli
 from train.cli import main
@@ -25,7 +27,11 @@ from train.recipes import RECIPES, find
         (["--data-dir", "nowhere"], "nowhere is not a folder"),
         (["--image-size", "4"], "--image-size: vgg7: input_shape must be (height, width, channels) from 8x8 on"),
         (["--levels", "1"], "--levels: 1 leaves nothing to decouple: give 2 or more, or train a binary network by"),
-        (["--levels", "1", "--scheme", "scratch"], "--levels: 1 leaves nothing to decouple"),
+        (["--levels", "1", "--method", "scratch"], "--levels: 1 leaves nothing to decouple"),
+        (["--levels", "255"], "--width: duo_widths: even 1 channels before the last layer weigh more"),
+        (["--levels", "2", "--method", "duo3"], "--levels: is settled by --method duo3: leave it out."),
+        (["--gradient", "steep", "--method", "ste_sign"], "--gradient: is settled by --method ste_sign"),
+        (["--optimizer", "bop", "--strategy", "mirrored"], "--optimizer: bop is for one device: leave out --strategy"),
         (["--validation", "0.0001"], "--validation: 0.0001 of 1437 images leaves nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -105,15 +111,16 @@ def test_a_full_disk_is_noticed_before_training(tmp_path, capsys, monkeypatch):
         (["--seed", "7"], "--seed: {run} holds a run with 0, not 7: choose another --run, or remove that folder."),
         (["--levels", "3"], "--levels: {run} holds a run with 2, not 3"),
         (["--image-size", "8x16"], "--image-size: {run} holds a run with 16x16, not 8x16"),
-        (["--scheme", "baseline"], "--scheme: {run} holds a run with duo, not baseline"),
+        (["--method", "baseline"], "--method: {run} holds a run with duo, not baseline"),
+        (["--scheme", "baseline"], "--method: {run} holds a run with duo, not baseline"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_folder_of_another_run_is_refused(more, message, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
-    settings, _ = cli.parse(arguments(run))
-    (run / "config.json").write_text(json.dumps(settings.options()))
+    settings, *_ = cli.parse(arguments(run))
+    RunFolder(run).write_config(dataclasses.replace(CONFIG, settings=settings))
     assert main(arguments(run, *more)) == 2
     assert message.format(run=run) in capsys.readouterr().err
 
@@ -142,15 +149,15 @@ def test_interrupted_by_hand(tmp_path, capsys, monkeypatch):
 def test_one_stage_schemes(scheme, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(arguments(run, "--scheme", scheme, "--epochs", "1", "--fine-tune-epochs", "1")) == 0
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["final"] == scheme
-    assert metrics[scheme]["epochs"] == 2
+    metrics = RunFolder(run).metrics()
+    assert metrics.final == scheme
+    assert metrics.models[scheme].epochs == 2
     assert [p.name for p in run.glob("*.keras")] == [f"{scheme}.keras"]
     assert f"python -m convert {run}" in capsys.readouterr().out
 
 
 def test_levels_do_not_matter_to_what_is_not_decoupled(tmp_path):
-    settings, _ = cli.parse(arguments(tmp_path, "--levels", "1", "--scheme", "baseline"))
+    settings, *_ = cli.parse(arguments(tmp_path, "--levels", "1", "--scheme", "baseline"))
     assert settings.recipe.levels == 1
 
 
@@ -173,7 +180,7 @@ def test_float_weights_are_not_said_to_be_deployable(scheme, deployable, tmp_pat
 
 def test_options_override_the_recipe(tmp_path):
     given = ["--levels", "3", "--no-per-channel", "--float-weights", "--fine-tune-learning-rate", "0.5"]
-    settings, _ = cli.parse(arguments(tmp_path, *given))
+    settings, *_ = cli.parse(arguments(tmp_path, *given))
     recipe = settings.recipe
     assert (recipe.levels, recipe.per_channel, recipe.float_weights) == (3, False, True)
     assert (recipe.fine_tune_learning_rate, recipe.image_size) == (0.5, (16, 16))
@@ -210,7 +217,7 @@ def test_train_never_imports_convert():
 )
 def test_a_drop_schedule_multiplies_by_a_tenth(network, dataset, stage, steps, expected):
     recipe = find(network, dataset)
-    settings = Settings(network, dataset, None, "duo", 0, 0.0, recipe)
-    optimizer = stages.optimizer(recipe, settings.stages[stage], 100)
+    settings = Settings(network, dataset, recipe=recipe)
+    optimizer = optimization.optimizer(recipe, methods.stages(settings)[stage], 100)
     rates = [float(optimizer._learning_rate(step)) for step in steps]
     np.testing.assert_allclose(rates, expected, rtol=1e-5)

@@ -1,6 +1,6 @@
 """The recipes, one file each, and the table that finds one."""
 
-from bduo_tf.training.recipe import Recipe
+from bduo_tf.runs import Recipe
 
 from . import (
     alexnet,

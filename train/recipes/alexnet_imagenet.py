@@ -2,27 +2,15 @@
 
     python -m train alexnet --dataset imagenet2012 --data-dir FOLDER --run runs/alexnet
 
-The authors' code: SGD with Nesterov momentum 0.9, rate 0.1 multiplied by 0.1 at epochs 41, 71 and 91, in fine-tuning
-at 16, 26 and 36, weight decay 1e-4, batches of 256. It leaves the numbers of epochs and the rate of fine-tuning open;
-here they are 100 and 40, and the first stage's first drop. The augmentation is ImageNet's usual one,
-random parts resized and mirrored; evaluated is the centre of 224 pixels of the image resized to 256.
+Kim et al., "BinaryDuo", ICLR 2020, and the authors' code: the rate drops at epochs 41, 71 and 91, and in fine-tuning at
+16, 26 and 36. The number of coupled epochs is ours; `_imagenet` says what else is theirs and what is not.
 docs/distributed.md has the command for several GPUs.
 
 Not run by us: no accuracy or time is claimed.
 """
 
-from bduo_tf.training.recipe import Recipe
+from dataclasses import replace
 
-RECIPE = Recipe(
-    image_size=(224, 224),
-    batch_size=256,
-    epochs=100,
-    fine_tune_epochs=40,
-    optimizer="sgd",
-    learning_rate=0.1,
-    fine_tune_learning_rate=0.01,
-    drops=(0.4, 0.7, 0.9),
-    fine_tune_drops=(0.375, 0.625, 0.875),
-    weight_decay=1e-4,
-    augmentation="resized_crop_flip",
-)
+from ._imagenet import PAPER
+
+RECIPE = replace(PAPER, epochs=100, drops=(0.4, 0.7, 0.9), fine_tune_drops=(0.375, 0.625, 0.875))

@@ -1,8 +1,8 @@
-"""ResNet-18 on small images: a start to tune from, no result is claimed for it.
+"""ResNet-18 on small images: a start to tune from. No result is claimed for it.
 
 python -m train resnet18 --dataset fashion_mnist --data-dir /usr/share/datasets/fashion-mnist --run runs/resnet18
 """
 
-from bduo_tf.training.recipe import Recipe
+from bduo_tf.runs import Recipe
 
 RECIPE = Recipe(augmentation="crop_flip", weight_decay=1e-4, width=0.25)

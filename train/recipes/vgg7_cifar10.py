@@ -10,7 +10,7 @@ float weights (`--float-weights`); the default here is binary ones, which can be
 Not run to its end by us: no accuracy or time is claimed.
 """
 
-from bduo_tf.training.recipe import Recipe
+from bduo_tf.runs import Recipe
 
 RECIPE = Recipe(
     batch_size=256,

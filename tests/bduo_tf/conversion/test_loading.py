@@ -14,8 +14,10 @@ import bduo_tf
 from bduo_tf.backend import keras
 from bduo_tf.conversion.errors import ConversionError
 from bduo_tf.conversion.loading import load_model
+from bduo_tf.runs import RunFolder
 from convert.cli import main
 from tests.bduo_tf.conversion.models import decoupled, small_vgg7
+from tests.bduo_tf.runs.finished import CONFIG
 
 # Keras gives this advice when it writes and reads its older formats.
 pytestmark = [
@@ -227,7 +229,7 @@ def test_a_run_names_a_file_of_its_own_folder(final, tmp_path, capsys):
     (run / "a").mkdir(parents=True)
     bduo_tf.networks.vgg7((16, 16, 1), form="baseline", width=0.1).save(tmp_path / "other.keras")
     shutil.copy(tmp_path / "other.keras", run / "a" / "b.keras")
-    (run / "config.json").write_text("{}")
+    RunFolder(run).write_config(CONFIG)
     (run / "metrics.json").write_text(json.dumps({"final": final}))
     assert main([str(run)]) == 2
     error = capsys.readouterr().err

@@ -20,6 +20,7 @@ from bduo_tf.data import Fit
 from convert.cli import main
 from convert.options import read_labels
 from tests.bduo_tf.conversion.models import binary, decoupled
+from tests.bduo_tf.runs.finished import finished_run
 
 from tensorflow.lite.python import schema_py_generated as schema  # isort: skip
 
@@ -242,11 +243,7 @@ def test_without_options_nothing_is_said(keras_file, tmp_path):
 
 @pytest.fixture
 def run_folder(tmp_path):
-    decoupled().save(tmp_path / "decoupled.keras")
-    arguments = {"input_shape": [16, 16, 1], "classes": 10, "width": 0.25}
-    config = {"network": "vgg7", "network_arguments": arguments, "dataset": "digits", "data_dir": None}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "metrics.json").write_text(json.dumps({"final": "decoupled"}))
+    finished_run(tmp_path, decoupled(), decoupled=0.1)
     return tmp_path
 
 

@@ -59,10 +59,10 @@ def end(processes: list[subprocess.Popen], timeout: float = 300) -> list[str]:
 
 def read(run: Path) -> tuple[dict, dict]:
     """The metrics and the epochs of a finished run, without what the clock says."""
-    from bduo_tf.training.run_folder import RunFolder
+    from bduo_tf.runs import RunFolder
 
-    metrics = {k: v for k, v in RunFolder(run).read("metrics.json").items() if isinstance(v, dict)}
-    metrics = {name: {k: v for k, v in values.items() if k != "seconds"} for name, values in metrics.items()}
+    models = RunFolder(run).metrics().models
+    metrics = {name: {"accuracy": m.accuracy, "loss": m.loss, "epochs": m.epochs or 0} for name, m in models.items()}
     epochs = {
         stage: [{k: v for k, v in row.items() if k != "seconds"} for row in RunFolder(run).epochs(stage)]
         for stage in ("coupled", "fine_tuned")

@@ -26,10 +26,10 @@ def run_and_die(when, arguments):
     stages.EpochRecord = Dies
     finish = stages._finish
 
-    def dies_before_saving(run, name, *args, **kwargs):
+    def dies_before_saving(training, name, *args, **kwargs):
         if (stage, epoch) == (name, -1):
             os.kill(os.getpid(), signal.SIGKILL)
-        finish(run, name, *args, **kwargs)
+        finish(training, name, *args, **kwargs)
 
     stages._finish = dies_before_saving
     return cli.main(arguments)
@@ -43,16 +43,16 @@ def arguments(run: Path, *more: str) -> list[str]:
     return ["vgg7", "--dataset", "digits", "--run", str(run), *small.split(), *epochs.split(), *more]
 
 
-def train_and_die(run: Path, stage: str, epoch: int, batch: int) -> int:
+def train_and_die(run: Path, stage: str, epoch: int, batch: int, *more: str) -> int:
     """Trains until SIGKILL after a batch (both counted from 0), or with epoch -1 before the model is saved.
 
     Returns the exit status, -9 for one that was killed.
     """
     code = f"{DYING}\nsys.exit(run_and_die(sys.argv[1], sys.argv[2:]))"
-    command = [sys.executable, "-c", code, f"{stage} {epoch} {batch}", *arguments(run)]
+    command = [sys.executable, "-c", code, f"{stage} {epoch} {batch}", *arguments(run, *more)]
     return subprocess.run(command, capture_output=True, text=True).returncode
 
 
-def train(run: Path) -> subprocess.CompletedProcess[str]:
+def train(run: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Trains to the end in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "train", *arguments(run)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "train", *arguments(run, *more)], capture_output=True, text=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bduo_tf.training.run_folder import RunFolder
+from bduo_tf.runs import RunFolder
 from tests.bduo_tf.training import distributed
 from tests.bduo_tf.training.runs import arguments
 from train import cli
@@ -22,14 +22,13 @@ KILLS = 20
 _KILLED = """
 import os, random, signal, sys, threading, time
 from pathlib import Path
-from bduo_tf.training import stages
+from bduo_tf.training import methods, optimization, stages
 from train import cli
 from bduo_tf.training.callbacks import EpochRecord
-from bduo_tf.training.run_folder import RunFolder
 from tests.bduo_tf.training.test_reliability import assert_whole
 
 kills, steps, arguments = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-settings, run = cli.parse(arguments)
+settings, run, _ = cli.parse(arguments)
 draw = random.Random(0)
 
 def end():
@@ -51,12 +50,12 @@ def attempt(stage, batches, delay):
                 threading.Timer(delay, end).start()
 
     stages.EpochRecord = Dies
-    stages._STEPS_PER_EXECUTION = 1
+    optimization._STEPS_PER_EXECUTION = 1
     os._exit(cli.main(arguments))
 
 moments = set()
 for kill in range(kills):
-    first, second = settings.stages
+    first, second = methods.stages(settings)
     # Half of the kills in either stage, or in what comes after it.
     stage = first if kill < kills // 2 and not run.model(first.name).exists() else second
     remaining = (stage.epochs - len(run.epochs(stage.name))) * steps

@@ -8,7 +8,7 @@ import pytest
 
 from bduo_tf import data
 from bduo_tf.backend import keras
-from bduo_tf.training.run_folder import RunFolder
+from bduo_tf.runs import Metrics, RunFolder
 from tests.bduo_tf.training.runs import EPOCHS, FINE_TUNE_EPOCHS, train, train_and_die
 
 SIZE = (16, 16)
@@ -27,8 +27,8 @@ def _load(folder: Path, name: str) -> keras.Model:
     return keras.models.load_model(folder / f"{name}.keras", compile=False)
 
 
-def _metrics(folder: Path) -> dict:
-    return json.loads((folder / "metrics.json").read_text())
+def _metrics(folder: Path) -> Metrics:
+    return RunFolder(folder).metrics()
 
 
 def test_files(finished: tuple[Path, str]) -> None:
@@ -47,10 +47,10 @@ def test_files(finished: tuple[Path, str]) -> None:
     ]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list(folder.glob("tensorboard/*/*/events.out.tfevents.*"))
-    config = json.loads((folder / "config.json").read_text())
-    assert config["network_arguments"]["input_shape"] == [16, 16, 1]
-    assert config["fit"] == {"resize": [16, 16], "whole": False}
-    assert (config["stages"], config["final"]) == (["coupled", "fine_tuned"], "fine_tuned")
+    config = RunFolder(folder).config()
+    assert config.input_shape == (16, 16, 1)
+    assert config.fit == data.Fit((16, 16), whole=False)
+    assert (config.stages, _metrics(folder).final) == (("coupled", "fine_tuned"), "fine_tuned")
     assert {"tensorflow", "larq", "tf-keras", "date", "python"} <= json.loads(
         (folder / "versions.json").read_text()
     ).keys()
@@ -59,17 +59,17 @@ def test_files(finished: tuple[Path, str]) -> None:
 def test_metrics_are_those_of_the_saved_models(finished: tuple[Path, str]) -> None:
     folder, printed = finished
     metrics = _metrics(folder)
-    assert list(metrics) == ["coupled", "decoupled", "fine_tuned", "final"]
+    assert (list(metrics.models), metrics.final) == (["coupled", "decoupled", "fine_tuned"], "fine_tuned")
     test = data.load("digits", SIZE).test.batch(360)
     for name in ("coupled", "decoupled", "fine_tuned"):
         model = _load(folder, name)
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         loss, accuracy = model.evaluate(test, verbose=0)
-        assert metrics[name]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
-        assert metrics[name]["loss"] == pytest.approx(loss, rel=1e-4)
-        assert f"{metrics[name]['accuracy']:.2%}" in printed
+        assert metrics.models[name].accuracy == pytest.approx(accuracy, abs=1e-6)
+        assert metrics.models[name].loss == pytest.approx(loss, rel=1e-4)
+        assert f"{metrics.models[name].accuracy:.2%}" in printed
     # Trained, not merely run: chance is 0.1.
-    assert metrics["coupled"]["accuracy"] > 0.3
+    assert metrics.models["coupled"].accuracy > 0.3
 
 
 def test_decoupling_changes_nothing(finished: tuple[Path, str]) -> None:
@@ -91,13 +91,13 @@ def test_history_has_every_epoch_once(finished: tuple[Path, str]) -> None:
         rates = [row["learning_rate"] for row in rows]
         assert rates == sorted(rates, reverse=True)  # cosine decay ...
         assert rates[-1] < 1e-2 * rates[0]  # ... to zero
-        assert rows[-1]["val_accuracy"] == pytest.approx(_metrics(folder)[stage]["accuracy"], abs=1e-6)
+        assert rows[-1]["val_accuracy"] == pytest.approx(_metrics(folder).models[stage].accuracy, abs=1e-6)
 
 
 def _same_run(folder: Path, other: Path) -> None:
-    ours, theirs = _metrics(folder), _metrics(other)
+    ours, theirs = _metrics(folder).models, _metrics(other).models
     for name in ("coupled", "decoupled", "fine_tuned"):
-        assert (ours[name]["loss"], ours[name]["accuracy"]) == (theirs[name]["loss"], theirs[name]["accuracy"])
+        assert (ours[name].loss, ours[name].accuracy) == (theirs[name].loss, theirs[name].accuracy)
         for one, same in zip(_load(folder, name).get_weights(), _load(other, name).get_weights(), strict=True):
             np.testing.assert_array_equal(one, same)
     for stage in ("coupled", "fine_tuned"):
@@ -137,6 +137,21 @@ def test_kills_at_awkward_moments(
     folder = tmp_path / "run"
     _killed_and_continued(folder, kills)
     _same_run(folder, finished[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [["--optimizer", "bop"], ["--transfer", "0.5", "--norms", "--schedule", "continued", "--clip", "0.5"]],
+    ids=["bop", "the rest"],
+)
+def test_what_else_is_tried_continues_too(more: list[str], tmp_path: Path) -> None:
+    small = [*more, "--image-size", "8", "--epochs", "2"]
+    assert train(tmp_path / "undisturbed", *small).returncode == 0
+    for stage in ("coupled", "fine_tuned"):
+        assert train_and_die(tmp_path / "killed", stage, 1, 0, *small) == -9
+    assert train(tmp_path / "killed", *small).returncode == 0
+    _same_run(tmp_path / "killed", tmp_path / "undisturbed")
 
 
 def test_a_finished_run_is_not_trained_again(finished: tuple[Path, str]) -> None:

@@ -1,6 +1,5 @@
 """Accuracy beside cost: counts by hand, sizes of the files written, means over seeds. Nothing depends on speed."""
 
-import dataclasses
 import itertools
 
 import pytest
@@ -8,13 +7,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bduo_tf.conversion.inspection import operators
-from benchmarks import accuracy, accuracy_cost
-from benchmarks.accuracy import METHODS, Row, Trial
-from benchmarks.accuracy_cost import Cost, Point, chosen, deployed, draw
+from bduo_tf.training.methods import METHODS
+from benchmarks.accuracy import cost
+from benchmarks.accuracy.cost import chosen
+from benchmarks.accuracy.deployed import Deployed, Point, deployed
+from benchmarks.accuracy.figure import _label, draw
+from benchmarks.accuracy.rows import write_rows
 from benchmarks.latency import Latency
+from tests.benchmarks.accuracy import some
+from tests.benchmarks.accuracy.some import changed
 
-TINY = Trial("baseline", 0, "test", 0.01, 0.0, width=0.125, size=16, dataset="digits")
-RECIPE = {name: getattr(TINY, name) for name in accuracy.RECIPE if name != "width"}
+TINY = changed(
+    method="baseline", validation=0.0, width=0.125, image_size=(16, 16), dataset="digits", learning_rate=0.01
+)
 DIGITS = tuple("0123456789")
 # Widths 8, 8, 16, 16, 64, 64 at 16x16 pixels, then 8x8, 4x4 and 2x2: by hand.
 BINARY_MACS = (9 * 8 * 8) * 256 + (9 * 8 * 16) * 64 + (9 * 16 * 16) * 16 + (4 * 16 * 64) + (64 * 64)
@@ -22,7 +27,7 @@ FLOAT_MACS = (9 * 1 * 8) * 256 + (64 * 10)
 
 
 def row(value, **changes):
-    return Row(dataclasses.replace(TINY, **changes), value, value, 100, 60.0)
+    return some.row(value, TINY, **changes)
 
 
 @pytest.fixture
@@ -30,23 +35,23 @@ def file(tmp_path):
     """A function that writes rows."""
 
     def write(*rows):
-        accuracy._write_rows(tmp_path / "accuracy.csv", rows)
+        write_rows(tmp_path / "accuracy.csv", rows)
         return str(tmp_path / "accuracy.csv")
 
     return write
 
 
 def run(file, *arguments):
-    return accuracy_cost.main(["--file", file, "--dataset", "digits", "--size", "16", "--rounds", "2", *arguments])
+    return cost.main(["--file", file, "--dataset", "digits", "--image-size", "16", "--rounds", "2", *arguments])
 
 
 def test_chosen_are_test_rows_of_the_recipe_in_order():
     rows = [
         row(80.0, width=0.5), row(81.0), row(82.0, method="duo"), row(83.0, seed=1),
-        row(10.0, split="validation"), row(10.0, epochs=30), row(10.0, network="resnet18"), row(10.0, size=20),
+        row(10.0, validation=0.1), row(10.0, epochs=30), row(10.0, network="resnet18"), row(10.0, image_size=(20, 20)),
     ]  # fmt: skip
-    found = chosen(rows, RECIPE)
-    assert [(t.method, t.width, [r.accuracy for r in some]) for t, some in found.items()] == [
+    found = chosen(rows, TINY)
+    assert [(s.method, s.recipe.width, [r.accuracy for r in same]) for s, same in found.items()] == [
         ("duo", 0.125, [82.0]), ("baseline", 0.125, [81.0, 83.0]), ("baseline", 0.5, [80.0]),
     ]  # fmt: skip
 
@@ -58,14 +63,14 @@ def test_costs_of_the_baseline_are_those_by_hand():
 
 
 def test_the_float_network_has_the_same_macs_of_32_bits():
-    found = deployed(dataclasses.replace(TINY, method="float"), 1, DIGITS)
+    found = deployed(changed(TINY, method="float"), 1, DIGITS)
     assert (found.binary_macs, found.float_macs, found.is_float) == (0, BINARY_MACS + FLOAT_MACS, True)
     assert operators(found.file)["CONV_2D"] == 7
 
 
 @pytest.mark.parametrize("method", ["duo3", "xnor", "approx_sign", "dorefa"])
 def test_what_is_deployed_with_binary_kernels(method):
-    found = deployed(dataclasses.replace(TINY, method=method), 1, DIGITS)
+    found = deployed(changed(TINY, method=method), 1, DIGITS)
     assert found.binary_macs == pytest.approx(BINARY_MACS, rel=0.25)
     assert operators(found.file)["LceBconv2d"] == 5
 
@@ -100,17 +105,17 @@ def test_nothing_to_deploy_is_said(file, tmp_path, capsys):
 
 
 def test_several_rates_in_a_mean_are_said(file, capsys):
-    assert run(file(row(90.0), row(92.0, rate=0.03))) == 0
-    assert "Rows of several rates in one mean, baseline at width 0.125: 0.01, 0; 0.03, 0." in capsys.readouterr().out
+    assert run(file(row(90.0), row(92.0, learning_rate=0.03))) == 0
+    assert "Rows of several rates in one mean, baseline at width 0.125: 0.01; 0.03." in capsys.readouterr().out
 
 
 def test_labels_cover_neither_points_nor_each_other():
-    figure = Figure(figsize=(6, 4))
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    canvas = Figure(figsize=(6, 4))
+    FigureCanvasAgg(canvas)
+    axes = canvas.subplots()
     axes.set(xlim=(0, 4), ylim=(0, 4))
     line = [((1.0, 1.0), 0.1), ((2.0, 2.0), 0.1), ((2.05, 2.0), 0.1)]
-    accuracy_cost._label(axes, {xy: ("0.010", "k") for xy, _ in line}, [line])
+    _label(axes, {xy: ("0.010", "k") for xy, _ in line}, [line])
     boxes = [text.get_window_extent() for text in axes.texts]
     assert len(boxes) == 3
     for one, other in itertools.combinations(boxes, 2):
@@ -123,7 +128,7 @@ def test_labels_cover_neither_points_nor_each_other():
 def test_points_may_lie_on_each_other(methods, tmp_path):
     """Labels find a place, or the least bad one; a legend of any number of methods."""
     points = [
-        Point(dataclasses.replace(TINY, method=m), 3, 90.0, 0.5, Cost(0 if m == "float" else 100, 10, b"1"),
+        Point(changed(TINY, method=m), 3, 90.0, 0.5, Deployed({32: 10} if m == "float" else {1: 100, 32: 10}, b"1"),
               Latency((0.01, 0.02)))
         for m in methods
     ]  # fmt: skip
@@ -134,13 +139,17 @@ def test_points_may_lie_on_each_other(methods, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "arguments", "message"),
     [
-        ([], [], "no test rows with network vgg7, size 16, dataset digits and this recipe: there are none at all"),
-        ([row(90.0, split="validation")], [], "and this recipe: there are none at all"),
-        ([row(90.0)], ["--epochs", "30"], "and this recipe: there are some with --epochs 10"),
         (
-            [row(90.0, size=20), row(90.0, size=20, width=0.5), row(90.0, network="resnet18")],
             [],
-            "there are some with --size 20; or with --network resnet18",
+            [],
+            "no test rows with network vgg7, image size 16x16, dataset digits and this recipe: there are none at all",
+        ),
+        ([row(90.0, validation=0.1)], [], "and this recipe: there are none at all"),
+        ([row(90.0)], ["--epochs", "30"], "and this recipe: there are some with --epochs 6"),
+        (
+            [row(90.0, image_size=(20, 20)), row(90.0, image_size=(20, 20), width=0.5), row(90.0, network="resnet18")],
+            [],
+            "there are some with --image-size 20x20; or with --network resnet18",
         ),
         ([row(90.0)], ["--methods", "duo"], "no test rows with methods duo, network vgg7"),
         ([row(90.0)], ["--widths", "1"], "no test rows with widths 1.0, network vgg7"),
@@ -160,5 +169,5 @@ def test_wrong_arguments(rows, arguments, message, file, capsys):
 
 def test_no_file(capsys):
     with pytest.raises(SystemExit):
-        accuracy_cost.main(["--file", "nowhere.csv"])
+        cost.main(["--file", "nowhere.csv"])
     assert "nowhere.csv does not exist: run `python -m benchmarks.accuracy test` first" in capsys.readouterr().err
