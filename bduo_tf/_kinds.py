@@ -1,4 +1,4 @@
-"""What kind of layer a layer is, for rewriting that relies on what the layer computes."""
+"""Whether an object computes what its class computes, which a rewrite of a graph relies on."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ __all__ = ["is_exactly", "is_known"]
 
 _KNOWN_MODULES = ("keras.", "tf_keras.", "larq.", "bduo_tf.")
 
-# What a subclass may define without computing anything else than its base class.
+# What a subclass may define and still compute the same as its base class.
 _HARMLESS = {"__init__", "get_config", "from_config", "compute_output_shape", "compute_output_signature", "precision"}
 
 
@@ -26,5 +26,5 @@ def is_known(instance: Any) -> bool:
 
 
 def is_exactly(instance: Any, kinds: type | tuple[type, ...]) -> bool:
-    """Whether an object is one of `kinds` and computes what that computes; see `is_known`."""
+    """Whether an object is an instance of one of `kinds` and computes what that class computes; see `is_known`."""
     return isinstance(instance, kinds) and is_known(instance)

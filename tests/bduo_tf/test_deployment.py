@@ -9,7 +9,7 @@ import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign, ThresholdSplit
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.deployment import deploy, flipped_activations
-from bduo_tf.layers import ThresholdCompare
+from bduo_tf.deployment._layers import ThresholdCompare
 from tests.bduo_tf.graphs import Activation, Conv, Plain, Program, Residual, images_for, outputs_of
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import bduo_tf
 from bduo_tf.backend import keras, lq
 from bduo_tf.deployment import deploy
-from bduo_tf.layers import ThresholdCompare
+from bduo_tf.deployment._layers import ThresholdCompare
 from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
     GENERATE,

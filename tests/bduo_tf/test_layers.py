@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bduo_tf import CoupledStep, ThresholdSplit
 from bduo_tf.backend import keras, tf
-from bduo_tf.layers import ChannelAffine, ChannelGather, ConstantPad, ThresholdCompare, ThresholdStep
+from bduo_tf.deployment._layers import ChannelAffine, ChannelGather, ConstantPad, ThresholdCompare, ThresholdStep
 from tests.bduo_tf.graphs import images_for
 
 LAYERS = [ThresholdSplit, ChannelAffine, ThresholdCompare, ThresholdStep]

@@ -8,7 +8,8 @@ import pytest
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign, ThresholdSplit
 from bduo_tf.backend import keras, lq
-from bduo_tf.layers import ChannelAffine, ChannelPad, ThresholdCompare
+from bduo_tf.deployment._layers import ChannelAffine, ThresholdCompare
+from bduo_tf.layers import ChannelPad
 from bduo_tf.quantizers import ScaledQuantizer
 from tests.bduo_tf.graphs import Activation, Conv, Nested, Program, images_for, outputs_of
 from tests.bduo_tf.test_keras_choice import run

@@ -7,7 +7,7 @@ import bduo_tf
 from bduo_tf.backend import keras, lq
 from bduo_tf.conversion.inspection import operators
 from bduo_tf.deployment import deploy
-from bduo_tf.layers import ThresholdCompare
+from bduo_tf.deployment._layers import ThresholdCompare
 from tests.bduo_tf.graphs import images_for, norm, outputs_of, randomize
 from tests.bduo_tf.test_deployment_property import check_thresholds
 
