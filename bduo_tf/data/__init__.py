@@ -1,4 +1,4 @@
-"""Image-classification data sets, ready for training, evaluation and calibration. Knows nothing of networks."""
+"""Image-classification data sets as batches for training, evaluation and calibration. Knows nothing of networks."""
 
 from bduo_tf.data.errors import DataError
 from bduo_tf.data.fitting import Fit
