@@ -1,4 +1,4 @@
-"""`.keras` files: every object and every kind of model comes back without custom_objects."""
+"""`.keras` files: every object and every kind of model is loaded without custom_objects."""
 
 import json
 
@@ -26,7 +26,7 @@ PROGRAM = Program(
 
 
 def moves():
-    """A binary network of which deployment makes one of each of its layers."""
+    """A binary network whose deployment graph has every kind of deployment's layers."""
     image = keras.Input((8, 8, 3))
     activation = CoupledStep(1)(ThresholdSplit(2)(image))
     conv = lq.layers.QuantConv2D(4, 3, groups=2, kernel_quantizer=ScaledSign())
