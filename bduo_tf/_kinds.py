@@ -1,8 +1,22 @@
-"""Whether an object computes what its class computes, which a rewrite of a graph relies on."""
+"""What rewriting a graph relies on: whether an object computes what its class does, and which layers only train."""
 
 from typing import Any
 
-__all__ = ["is_exactly", "is_known"]
+from bduo_tf.backend import keras
+
+__all__ = ["TRAINING_ONLY", "is_exactly", "is_known"]
+
+TRAINING_ONLY = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+"""Layers that act in training only: at inference they pass their input on unchanged."""
 
 _KNOWN_MODULES = ("keras.", "tf_keras.", "larq.", "bduo_tf.")
 

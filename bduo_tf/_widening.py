@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._kinds import is_exactly
+from bduo_tf._kinds import TRAINING_ONLY, is_exactly
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.quantizers import ScaledQuantizer
 
@@ -42,10 +42,7 @@ _BY_CHANNEL = (
     keras.layers.UpSampling1D,
     keras.layers.UpSampling2D,
     keras.layers.UpSampling3D,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
+    *TRAINING_ONLY,
 )
 
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
@@ -86,7 +83,8 @@ def widened_shape(layer: keras.layers.Layer, copies: np.ndarray) -> dict[str, An
     """The changes in the configuration of a layer without kernel where it states the number of channels."""
     if is_exactly(layer, keras.layers.Reshape):
         return {"target_shape": (*layer.target_shape[:-1], int(copies.sum()))}
-    if is_exactly(layer, keras.layers.Dropout) and layer.noise_shape and layer.noise_shape[-1] not in (None, 1):
+    dropout = (keras.layers.AlphaDropout, keras.layers.Dropout)
+    if is_exactly(layer, dropout) and layer.noise_shape and layer.noise_shape[-1] not in (None, 1):
         return {"noise_shape": (*layer.noise_shape[:-1], int(copies.sum()))}
     return {}
 

@@ -27,9 +27,9 @@ def decouple(model: keras.Model) -> keras.Model:
 
     The thresholds and all copies of the kernels are then free to be fine-tuned apart. The activation may
     be the `input_quantizer` of a layer or a layer of its own; copies of channels pass through pooling,
-    padding, flattening, dropout, concatenation and nested models to the kernels that read them. Larq's
-    `DoReFa` activation of k bits is taken apart too, as the coupled step of 2^k - 1 levels that it is.
-    Where a kernel quantizer forgets the scale of its kernel (`ste_sign`), its result is divided by n.
+    padding, flattening, dropout, noise, concatenation and nested models to the kernels that read them.
+    Larq's `DoReFa` activation of k bits is taken apart too, as the coupled step of 2^k - 1 levels that it
+    is. Where a kernel quantizer forgets the scale of its kernel (`ste_sign`), its result is divided by n.
 
     Args:
         model: a functional or built sequential model; its weights are read, it is not changed. It may
@@ -202,7 +202,7 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
                 "layers with kernels that follow."
             )
         args = tf.nest.map_structure(lambda v: _Wide(v.tensor) if self.is_value(v) else v, call.args)
-        result = self.copy_call(replace(call, args=args), **_widening.widened_shape(layer, copies))
+        result: _Wide = self.copy_call(replace(call, args=args), **_widening.widened_shape(layer, copies))
         return replace(result, copies=copies, source=source)
 
     def _narrow(self, layer: keras.layers.Layer, value: _Wide) -> _Wide:

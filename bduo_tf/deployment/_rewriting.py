@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._kinds import is_exactly
+from bduo_tf._kinds import TRAINING_ONLY, is_exactly
 from bduo_tf.backend import keras, tf
 from bduo_tf.deployment import _moving, _padding
 from bduo_tf.deployment._binary_layers import (
@@ -35,18 +35,7 @@ _RANDOM = tuple(
     getattr(keras.layers, f"Random{name}")
     for name in ("Brightness", "Contrast", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom")
 )
-# Layers that pass their input on unchanged at inference.
-_TRAINING_ONLY = (
-    keras.layers.ActivityRegularization,
-    keras.layers.AlphaDropout,
-    keras.layers.Dropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-    *_RANDOM,
-)
+_NOT_AT_INFERENCE = (*TRAINING_ONLY, *_RANDOM)
 
 
 class Deployer(Inliner):
@@ -87,7 +76,7 @@ class Deployer(Inliner):
                 "levels). Call bduo_tf.decouple(model) first, and fine-tune what it returns."
             )
         self._require_inference(call)
-        if is_exactly(layer, _TRAINING_ONLY) or _is_identity(layer):
+        if is_exactly(layer, _NOT_AT_INFERENCE) or _is_identity(layer):
             return call.args[0]
         if _is_binary(quantizer := _graph.activation_of(layer)):
             return self._activate(layer.name, quantizer, call.args[0])
@@ -112,7 +101,7 @@ class Deployer(Inliner):
 
     @staticmethod
     def _require_inference(call: _graph.Call) -> None:
-        kinds = (keras.layers.BatchNormalization, *_TRAINING_ONLY)
+        kinds = (keras.layers.BatchNormalization, *_NOT_AT_INFERENCE)
         if isinstance(call.layer, kinds) and call.kwargs.get("training") not in (None, False, 0):
             raise ValueError(
                 f"to_lce_graph: layer {call.layer.name!r} ({type(call.layer).__name__}) is called with training=True, "
@@ -229,9 +218,23 @@ class Deployer(Inliner):
 
     @staticmethod
     def _by_channel(layer: keras.layers.BatchNormalization, value: Value) -> bool:
-        """Whether a batch norm has one scale for each channel, the last axis, of a value without copies."""
-        axes = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-        return axes in ([-1], [len(value.tensor.shape) - 1]) and value.copies == 1
+        """Whether a batch norm has one scale for each channel, the last axis, of a value without copies.
+
+        Raises:
+            ValueError: it has one for each channel and position of the output of a binary layer.
+        """
+        last = len(value.tensor.shape) - 1
+        axes = [axis % (last + 1) for axis in tf.nest.flatten(layer.axis)]
+        # The convolution, or behind one that stands for a one-dimensional layer the change of the shape.
+        products = (keras.layers.Conv2D, keras.layers.Reshape)
+        from_product = value.terms is not None and isinstance(value.tensor._keras_history.layer, products)
+        if len(axes) > 1 and last in axes and from_product:
+            raise ValueError(
+                f"to_lce_graph: layer {layer.name!r} (BatchNormalization) has a scale for each channel and position of "
+                "the output of a binary layer. LCE's converter would take these scales into the binary layer, which "
+                "can have one for each channel only. Normalize the channels alone (axis=-1)."
+            )
+        return axes == [last] and value.copies == 1
 
     @staticmethod
     def _fold_norm(layer: keras.layers.BatchNormalization, value: Value) -> Value:
@@ -331,7 +334,7 @@ def _reads_floats(layer: keras.layers.Layer | None) -> bool:
     if layer is None:
         return True
     binary = _is_binary(_graph.activation_of(layer)) or _is_binary(getattr(layer, "input_quantizer", None))
-    return not binary and not is_exactly(layer, (*puts_off, *_TRAINING_ONLY))
+    return not binary and not is_exactly(layer, (*puts_off, *_NOT_AT_INFERENCE))
 
 
 def _is_linear(activation: Any) -> bool:
