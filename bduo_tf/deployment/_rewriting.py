@@ -198,10 +198,12 @@ class Deployer(Inliner):
             theta = layer.get_weights()[0].astype(np.float64)
             scale = np.broadcast_to(scale, theta.shape)
             return replace(value, name=layer.name, scale=scale, offset=offset - theta)
-        if is_exactly(layer, keras.layers.BatchNormalization) and self._by_channel(layer, value):
-            folded = self._fold_norm(layer, value)
-            at_once = value.scale is None and (self._is_fused_norm(call, value) or self._is_stream(call, value))
-            return Value(self.unwrap(folded), layer.name, lost=value.lost) if at_once else folded
+        if is_exactly(layer, keras.layers.BatchNormalization):
+            self._require_vector(layer, value)
+            if self._by_channel(layer, value):
+                folded = self._fold_norm(layer, value)
+                at_once = value.scale is None and (self._is_fused_norm(call, value) or self._is_stream(call, value))
+                return Value(self.unwrap(folded), layer.name, lost=value.lost) if at_once else folded
         return None if value.scale is None else self._fold_monotone(layer, value)
 
     def _is_fused_norm(self, call: _graph.Call, value: Value) -> bool:
@@ -218,23 +220,22 @@ class Deployer(Inliner):
 
     @staticmethod
     def _by_channel(layer: keras.layers.BatchNormalization, value: Value) -> bool:
-        """Whether a batch norm has one scale for each channel, the last axis, of a value without copies.
+        """Whether a batch norm has one scale for each channel, the last axis, of a value without copies."""
+        return _axes(layer, value) == [len(value.tensor.shape) - 1] and value.copies == 1
 
-        Raises:
-            ValueError: it has one for each channel and position of the output of a binary layer.
-        """
-        last = len(value.tensor.shape) - 1
-        axes = [axis % (last + 1) for axis in tf.nest.flatten(layer.axis)]
+    @staticmethod
+    def _require_vector(layer: keras.layers.BatchNormalization, value: Value) -> None:
+        """Raises an error if a batch norm has a scale for each channel and position of a binary layer's output."""
         # The convolution, or behind one that stands for a one-dimensional layer the change of the shape.
         products = (keras.layers.Conv2D, keras.layers.Reshape)
         from_product = value.terms is not None and isinstance(value.tensor._keras_history.layer, products)
-        if len(axes) > 1 and last in axes and from_product:
+        axes = _axes(layer, value)
+        if from_product and len(axes) > 1 and len(value.tensor.shape) - 1 in axes:
             raise ValueError(
                 f"to_lce_graph: layer {layer.name!r} (BatchNormalization) has a scale for each channel and position of "
                 "the output of a binary layer. LCE's converter would take these scales into the binary layer, which "
                 "can have one for each channel only. Normalize the channels alone (axis=-1)."
             )
-        return axes == [last] and value.copies == 1
 
     @staticmethod
     def _fold_norm(layer: keras.layers.BatchNormalization, value: Value) -> Value:
@@ -321,6 +322,11 @@ def _readers(model: keras.Model) -> defaultdict[int, list[keras.layers.Layer | N
     for tensor in model.outputs:
         readers[id(tensor)].append(None)
     return readers
+
+
+def _axes(layer: keras.layers.BatchNormalization, value: Value) -> list[int]:
+    """The axes for whose every place a batch norm has a scale of its own, counted from the front."""
+    return [axis % len(value.tensor.shape) for axis in tf.nest.flatten(layer.axis)]
 
 
 def _is_binary(quantizer: Any) -> bool:
