@@ -1,6 +1,6 @@
-"""What the commands show: their own lines, and what other packages write only on request. Imports no TensorFlow.
+"""Decides what the commands show: their own lines, and on request what other packages write. Imports no TensorFlow.
 
-It is a package of its own because importing `bduo_tf` imports TensorFlow, whose output must be hidden already then.
+It is a package of its own because importing `bduo_tf` imports TensorFlow, whose output must be hidden before that.
 """
 
 from bduo_terminal._descriptor import set_aside

@@ -1,7 +1,7 @@
-"""Keeps TensorFlow, LiteRT and other packages off the terminal, wherever in them the text comes from.
+"""Keeps what TensorFlow, LiteRT and other packages write off the terminal.
 
-Much of it is written by C++ to file descriptor 2, some of it before any setting of TensorFlow is read. So that
-descriptor is pointed to a temporary file, and Python's `sys.stderr`, to which the commands write, to the terminal.
+Their C++ code writes much of it to file descriptor 2, some before TensorFlow reads any setting. Therefore that
+descriptor is redirected to a temporary file, and Python's `sys.stderr`, to which the commands write, to the terminal.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from bduo_terminal._descriptor import set_aside
 
 __all__ = ["add_verbose", "hide_others"]
 
-_TAIL = 20  # lines, of at most 4000 bytes
+_TAIL = 20  # so many lines of what was hidden are shown after an unexpected error, at most 4000 bytes
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
-    """Gives a command's parser the option that `hide_others` looks for."""
+    """Adds the option --verbose, which `hide_others` looks for, to a command's parser."""
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="also show what TensorFlow and other packages write"
     )
@@ -30,28 +30,30 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 def hide_others(argv: Sequence[str]) -> None:
     """Shows from now on only what this process writes to `sys.stdout` and `sys.stderr`, unless `argv` has --verbose.
 
-    The program that starts a command calls it once, before TensorFlow is imported. It hides what is written to file
-    descriptor 2, which child processes inherit, Python's warnings, and all log records that are no errors. An exception
-    that ends the process shows the last of what was hidden below its traceback.
+    The program that starts a command calls this once, before TensorFlow is imported. It hides what is written to file
+    descriptor 2, by child processes too, Python's warnings, and log records below errors. If an exception ends the
+    process, the last lines that were hidden are shown below its traceback.
 
     Args:
         argv: the command's arguments.
     """
-    verbose = any(a == "-v" or (len(a) > 2 and "--verbose".startswith(a)) for a in argv)  # argparse takes a prefix too
+    # argparse takes the beginning of a long option for the option.
+    verbose = any(a == "-v" or (len(a) > 2 and "--verbose".startswith(a)) for a in argv)
     if sys.stderr is None or verbose:
         return
     terminal, hidden = set_aside()
-    # `sys.__stderr__` goes on writing to descriptor 2, and so to the hidden file.
+    # sys.__stderr__ still writes to descriptor 2, which is hidden now.
     sys.stderr = open(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")  # noqa: SIM115
     faulthandler.enable(sys.stderr)
 
-    # TensorFlow, absl and Larq add no handlers of their own where there are some already.
+    # TensorFlow, absl and Larq add no log handlers where the root logger has some already.
     chatter, errors = logging.StreamHandler(sys.__stderr__), logging.StreamHandler(sys.stderr)
     chatter.addFilter(lambda record: record.levelno < logging.ERROR)
     errors.setLevel(logging.ERROR)
     logging.basicConfig(format="%(name)s: %(message)s", handlers=[chatter, errors])
     logging.captureWarnings(True)
-    # Larq advises, once for each layer, to clip weights whose gradient is clipped. That of ScaledSign is not.
+    # Larq advises, in a line for each layer, to clip weights. That is meant for quantizers that clip gradients, which
+    # ScaledSign does not.
     logging.getLogger("larq.layers_base").setLevel(logging.ERROR)
 
     def with_hidden(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -63,6 +65,7 @@ def hide_others(argv: Sequence[str]) -> None:
 
 
 def _tail(file: int) -> str:
+    """The last lines of what was hidden, read from the file descriptor of the temporary file."""
     with contextlib.suppress(AttributeError, OSError):
         sys.__stderr__.flush()  # type: ignore[union-attr]
     size = os.fstat(file).st_size

@@ -1,4 +1,4 @@
-"""How a user starts the commands, for messages that name one of them."""
+"""What the user types to start a command, for messages that name one."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").exists()
 
 
 def program(command: str) -> str:
-    """Returns what one types for a command: `python -m train` in a checkout, `bduo-train` where it is installed.
+    """What the user types for a command: `python -m train` in a checkout, `bduo-train` with the package installed.
 
     Args:
         command: "train" or "convert".

@@ -1,8 +1,9 @@
-"""Rewriting a Keras graph: what decoupling and deployment share. Knows nothing of either."""
+"""Walks a Keras graph and builds a new one from it: what decoupling and deployment share. Knows nothing of either."""
 
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ Value = TypeVar("Value")
 def is_graph(layer: Any) -> bool:
     """Whether a layer is a model whose graph says what it computes: functional, or sequential and built."""
     graph = isinstance(layer, keras.Model) and bool(getattr(layer, "_is_graph_network", False))
-    # A subclass of a functional model may train or test in its own way, but not call in one.
+    # A subclass of a functional model may train or test in a way of its own, but not define another `call`.
     return graph and (is_known(layer) or type(layer).call.__module__.startswith(("keras.", "tf_keras.")))
 
 
@@ -38,7 +39,11 @@ def require_graph(model: Any, caller: str) -> None:
 
 
 def coupled_inside(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, Step] | None:
-    """The first activation of more than one level in a layer (as its quantizer or activation) or below it."""
+    """Finds the first coupled activation (of two or more levels) in a layer or in the layers that it contains.
+
+    Returns:
+        The sublayer (which is the activation, or has it as its quantizer) and its step; None if there is none.
+    """
     for sublayer in layer._flatten_layers():
         step = step_of(sublayer)
         if step is not None and step.levels > 1:
@@ -47,24 +52,28 @@ def coupled_inside(layer: keras.layers.Layer) -> tuple[keras.layers.Layer, Step]
 
 
 def activation_of(layer: keras.layers.Layer) -> Any:
-    """The quantizer a layer is when it is nothing else: itself, or what an Activation layer wraps."""
+    """The function that a layer applies if it is an activation: what an Activation layer wraps, else the layer."""
     return layer.activation if is_exactly(layer, keras.layers.Activation) else layer
 
 
 def call_inputs(model: keras.Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The inputs of one call of a nested model in the order of `model.inputs`, and all other arguments by name."""
+    """Sorts the arguments of one call of a nested model.
+
+    Returns:
+        The inputs in the order of `model.inputs`, and all other arguments by name.
+    """
     inputs, *rest = args
     return model._flatten_to_reference_inputs(inputs), {**dict(zip(("training", "mask"), rest, strict=False)), **kwargs}
 
 
 def quantized_kernel(layer: keras.layers.Layer) -> np.ndarray:
-    """The kernel as the layer's forward pass sees it, float32."""
+    """The kernel as the layer's forward pass sees it, after its quantizer; float32."""
     with lq.context.quantized_scope(True):
         return np.asarray(tf.convert_to_tensor(layer.kernel))
 
 
 def latent_weights(layer: keras.layers.Layer) -> list[np.ndarray]:
-    """All weights of a layer in Keras' order, kernels before their quantization."""
+    """All weights of a layer in Keras' order, kernels as they are trained, before their quantizer."""
     with lq.context.quantized_scope(False):
         return layer.get_weights()
 
@@ -77,7 +86,7 @@ def nodes(model: keras.Model) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _without_advice() -> Iterator[None]:
-    """Keeps Larq from advising on the quantizers of copies, as it did when the layers were made that are copied."""
+    """Silences Larq's advice on quantizers: the user had it already when the layers were made that are copied."""
     logger = logging.getLogger("larq.layers_base")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -88,9 +97,10 @@ def _without_advice() -> Iterator[None]:
 
 
 def _from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
-    """A layer of the class of `layer` and another configuration."""
+    """A new layer of the class of `layer` with the given configuration."""
     about = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
-    # Functions are taken as they are: Keras runs no code that stands in a configuration, and knows some by name only.
+    # Functions are handed over as objects: Keras refuses to run code that stands in a configuration, and restores
+    # other functions by their name, which only those have that are registered.
     if type(layer) is keras.layers.Lambda:
         return keras.layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, **about)
     if type(layer) is keras.layers.Activation:
@@ -98,55 +108,83 @@ def _from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.lay
     return type(layer).from_config(config)
 
 
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer in the old graph.
+
+    Attributes:
+        layer: the layer of the old graph.
+        args: its positional arguments, each tensor replaced by its value.
+        kwargs: its keyword arguments, likewise.
+        inputs: the tensors of the old graph that the call reads.
+        outputs: the tensors of the old graph that it returns, flattened.
+        training: the `training` argument with which the nested model around the call was called; None outside of
+            nested models and where they were called without it.
+    """
+
+    layer: keras.layers.Layer
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: list[Any]
+    outputs: list[Any]
+    training: bool | None = None
+
+
 class GraphRewriter(Generic[Value]):
     """Builds a new model by walking the calls of an old one; a subclass says what becomes of each call.
 
-    A `Value` is what the rewriter knows of a tensor: at least the tensor of the new graph.
+    A `Value` is what the rewriter knows of a tensor of the old graph: at least a tensor of the new graph.
+
+    Attributes:
+        caller: the function that the user called, for error messages.
     """
 
     caller: str
-    node: Any  # the call of the old graph under conversion: what it reads and what it writes
 
     def __init__(self) -> None:
         self._clones: dict[int, keras.layers.Layer] = {}
         self._names: set[str] = set()
 
     def wrap(self, tensor: Any) -> Value:
-        """The value of a tensor of which nothing but itself is known."""
+        """The value that stands for a tensor of the new graph of which nothing else is known."""
         raise NotImplementedError
 
     def unwrap(self, value: Value) -> Any:
-        """The tensor of a value, with the same content as the tensor of the old graph."""
+        """A tensor of the new graph that holds the same numbers as the value's tensor of the old graph."""
         raise NotImplementedError
 
-    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The values (nested as the outputs) of one call of `layer`, whose tensors are replaced by values."""
+    def convert(self, call: Call) -> Any:
+        """Rewrites one call; returns the values of its outputs, nested as the outputs are."""
         raise NotImplementedError
 
     def is_value(self, x: Any) -> bool:
+        """Whether an argument of a call is a value, and not a number, an option or the like."""
         raise NotImplementedError
 
     def values(self, *nested: Any) -> list[Value]:
-        """The values among call arguments."""
+        """The values among the arguments of a call."""
         return [x for x in tf.nest.flatten(nested) if self.is_value(x)]
 
     def rewrite(self, model: keras.Model, name: str) -> keras.Model:
-        """The new model, with inputs like the old one's and of the same structure."""
+        """Returns the new model, whose inputs have the names, shapes and structure of the old one's."""
         inputs = [self.input_like(t) for t in model.inputs]
         self._names.update(t._keras_history.layer.name for t in inputs)
         with _without_advice():
             outputs = self.walk(model, [self.wrap(t) for t in inputs])
-        new = keras.Model(
-            tf.nest.pack_sequence_as(model._nested_inputs, inputs),
-            tf.nest.map_structure(self.unwrap, outputs),
-            name=name,
-        )
-        if not model.trainable:  # else that is left to the layers, some of which may be frozen
-            new.trainable = False
-        return new
+        outputs = tf.nest.map_structure(self.unwrap, outputs)
+        return self.model_like(model, inputs, outputs, name)
 
-    def walk(self, model: keras.Model, inputs: list[Value]) -> Any:
-        """Converts the calls of a graph in order; returns the values of its outputs, nested as they are."""
+    def walk(self, model: keras.Model, inputs: list[Value], training: bool | None = None) -> Any:
+        """Converts the calls of a graph in order.
+
+        Args:
+            model: the model or nested model.
+            inputs: the values of its inputs, in the order of `model.inputs`.
+            training: the `training` argument with which a nested model is called.
+
+        Returns:
+            The values of its outputs, nested as the outputs are.
+        """
         known: dict[int, Value] = {id(t): v for t, v in zip(model.inputs, inputs, strict=True)}
 
         def lookup(x: Any) -> Any:
@@ -162,23 +200,38 @@ class GraphRewriter(Generic[Value]):
                     f"{self.caller}: {model.name!r} has a loss or metric added by add_loss or add_metric, which "
                     "would be lost. Pass it to compile() instead."
                 )
-            self.node = node
-            outputs = self.convert(node.layer, tuple(args), kwargs)
-            for tensor, value in zip(tf.nest.flatten(node.outputs), tf.nest.flatten(outputs), strict=True):
+            written = tf.nest.flatten(node.outputs)
+            call = Call(node.layer, tuple(args), kwargs, list(node.keras_inputs), written, training)
+            for tensor, value in zip(written, tf.nest.flatten(self.convert(call)), strict=True):
                 known[id(tensor)] = value
         return tf.nest.map_structure(lambda t: known[id(t)], model._nested_outputs)
 
-    def copy_call(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The values of a call of a copy of `layer` with equal weights; see `call_copy`."""
-        return tf.nest.map_structure(self.wrap, self.call_copy(layer, args, kwargs))
+    @staticmethod
+    def model_like(model: keras.Model, inputs: list[Any], outputs: Any, name: str) -> keras.Model:
+        """A model of the new graph in place of `model`, its inputs nested in the same way, frozen if that is frozen."""
+        new = keras.Model(tf.nest.pack_sequence_as(model._nested_inputs, inputs), outputs, name=name)
+        if not model.trainable:  # otherwise each layer keeps its own setting: some may be frozen
+            new.trainable = False
+        return new
 
-    def call_copy(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Calls a copy of `layer` with equal weights; a layer called again is the same copy again.
+    def copy_call(self, call: Call, **changes: Any) -> Any:
+        """Makes the same call of a copy of the layer; see `call_copy`.
+
+        Returns:
+            The values of the outputs, nested as the outputs are.
+        """
+        return tf.nest.map_structure(self.wrap, self.call_copy(call.layer, call.args, call.kwargs, **changes))
+
+    def call_copy(
+        self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any], **changes: Any
+    ) -> Any:
+        """Calls a copy of `layer` with equal weights. All calls of one layer are calls of the same copy.
 
         Args:
-            layer: of the old graph.
-            args: of its call, tensors as values or as tensors of the new graph.
-            kwargs: likewise.
+            layer: the layer of the old graph.
+            args: the arguments of the call, in which values and tensors of the new graph may stand.
+            kwargs: the keyword arguments, likewise.
+            **changes: what the configuration of the copy has that differs; for the first call only.
 
         Returns:
             The tensors of the new graph, nested as the layer's outputs.
@@ -190,7 +243,7 @@ class GraphRewriter(Generic[Value]):
         args, kwargs = tf.nest.map_structure(unwrap, args), tf.nest.map_structure(unwrap, kwargs)
         clone = self._clones.get(id(layer))
         if clone is None:
-            clone = self._clones[id(layer)] = self.clone(layer)
+            clone = self._clones[id(layer)] = self.clone(layer, **changes)
             outputs = clone(*args, **kwargs)
             clone.set_weights(latent_weights(layer))
         else:
@@ -198,7 +251,7 @@ class GraphRewriter(Generic[Value]):
         return outputs
 
     def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
-        """A new layer with the same configuration but for `changes`, and without weights yet."""
+        """A new layer with the configuration of `layer` but for `changes`, which has no weights yet."""
         try:
             return _from_config(layer, self.adapted({**layer.get_config(), **changes}))
         except Exception as error:
@@ -208,11 +261,11 @@ class GraphRewriter(Generic[Value]):
             ) from error
 
     def adapted(self, config: Any) -> Any:
-        """A layer's configuration as it is to be in the new graph."""
+        """The configuration of a copy, given that of the layer; a subclass may change it for all layers."""
         return config
 
     def unique_name(self, name: str) -> str:
-        """`name`, numbered if the model has a layer of that name."""
+        """Returns `name`, with a number behind it if a layer of the new graph already has that name."""
         candidate, number = name, 0
         while candidate in self._names:
             number += 1
@@ -221,7 +274,7 @@ class GraphRewriter(Generic[Value]):
         return candidate
 
     def input_like(self, tensor: Any, channels: int | None = None) -> Any:
-        """A new input of the shape and name of an old one, or with another number of channels."""
+        """A new input with the name and shape of an old one; `channels`, if given, replaces its number of channels."""
         shape = list(tensor.shape)
         if channels is not None:
             shape[-1] = channels

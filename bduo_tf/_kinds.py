@@ -1,10 +1,10 @@
-"""What kind of layer a layer is, for rewriting that relies on what the layer computes."""
+"""What rewriting a graph relies on: whether an object computes what its class does, and which layers only train."""
 
 from typing import Any
 
 from bduo_tf.backend import keras
 
-__all__ = ["HALF_PRECISION", "TRAINING_ONLY", "is_exactly", "is_known"]
+__all__ = ["HALF_PRECISION", "NOT_AT_INFERENCE", "TRAINING_ONLY", "is_exactly", "is_known"]
 
 HALF_PRECISION = ("float16", "bfloat16")
 """The types that neither LCE nor TFLite has kernels for. A layer that computes in one is deployed in float32."""
@@ -18,16 +18,21 @@ TRAINING_ONLY = (
     keras.layers.SpatialDropout1D,
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
+)
+"""Layers that act in training only: at inference they pass their input on unchanged."""
+
+NOT_AT_INFERENCE = (
+    *TRAINING_ONLY,
     *(
         getattr(keras.layers, f"Random{name}")
         for name in ("Brightness", "Contrast", "Flip", "Height", "Rotation", "Translation", "Width", "Zoom")
     ),
 )
-"""The layers that act in training only, and at inference give what they are given."""
+"""Those and the layers that augment images, which pass them on at inference too."""
 
 _KNOWN_MODULES = ("keras.", "tf_keras.", "larq.", "bduo_tf.")
 
-# What a subclass may define without computing anything else than its base class.
+# What a subclass may define and still compute the same as its base class.
 _HARMLESS = {"__init__", "get_config", "from_config", "compute_output_shape", "compute_output_signature", "precision"}
 
 
@@ -47,5 +52,5 @@ def is_known(instance: Any) -> bool:
 
 
 def is_exactly(instance: Any, kinds: type | tuple[type, ...]) -> bool:
-    """Whether an object is one of `kinds` and computes what that computes; see `is_known`."""
+    """Whether an object is an instance of one of `kinds` and computes what that class computes; see `is_known`."""
     return isinstance(instance, kinds) and is_known(instance)

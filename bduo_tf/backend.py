@@ -14,7 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf  # noqa: E402
 
-# tf.keras is chosen when it is first used, but `import tensorflow.keras`, which Larq does, when TensorFlow is imported.
+# TensorFlow chooses between Keras 2 and 3 twice: for `tf.keras` when that is first used, and for
+# `import tensorflow.keras`, which Larq does, when TensorFlow is imported. Both must be Keras 2.
 from tensorflow.keras.layers import Layer as _ImportedLayer  # noqa: E402
 
 if any(layer.__module__.startswith("keras.") for layer in (tf.keras.layers.Layer, _ImportedLayer)):
@@ -36,9 +37,9 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def serializable(kind: _Class) -> _Class:
-    """Registers a class with Keras, so that files with it load without `custom_objects`, of every format."""
+    """Registers a class with Keras, so that model files of every format that hold it load without `custom_objects`."""
     keras.utils.register_keras_serializable("bduo_tf")(kind)
-    keras.utils.get_custom_objects()[kind.__name__] = kind  # HDF5 files name quantizers without the package
+    keras.utils.get_custom_objects()[kind.__name__] = kind  # HDF5 files have quantizers' names without the package's
     return kind
 
 

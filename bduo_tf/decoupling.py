@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bduo_tf import _graph
-from bduo_tf._kinds import is_exactly
+from bduo_tf import _graph, _widening
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.layers import ThresholdSplit
-from bduo_tf.quantizers import CoupledStep, ScaledQuantizer, Step, step_of
+from bduo_tf.quantizers import CoupledStep, Step, step_of
 
 __all__ = ["decouple"]
 
@@ -28,9 +27,9 @@ def decouple(model: keras.Model) -> keras.Model:
 
     The thresholds and all copies of the kernels are then free to be fine-tuned apart. The activation may
     be the `input_quantizer` of a layer or a layer of its own; copies of channels pass through pooling,
-    padding, flattening, dropout, concatenation and nested models to the kernels that read them. Larq's
-    `DoReFa` activation of k bits is taken apart too, as the coupled step of 2^k - 1 levels that it is.
-    Where a kernel quantizer forgets the scale of its kernel (`ste_sign`), its result is divided by n.
+    padding, flattening, dropout, noise, concatenation and nested models to the kernels that read them.
+    Larq's `DoReFa` activation of k bits is taken apart too, as the coupled step of 2^k - 1 levels that it
+    is. Where a kernel quantizer forgets the scale of its kernel (`ste_sign`), its result is divided by n.
 
     Args:
         model: a functional or built sequential model; its weights are read, it is not changed. It may
@@ -46,7 +45,7 @@ def decouple(model: keras.Model) -> keras.Model:
 
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020, section 4. The authors duplicate batch norms by hand-written
-        layer indices; here the split carries the freedom of the copies.
+        layer indices; here each copy has the same freedom through its own thresholds in the split.
     """
     _graph.require_graph(model, "decouple")
     if _graph.coupled_inside(model) is None:
@@ -61,184 +60,85 @@ def _decoupled_name(name: str) -> str:
     return name.replace("coupled", "decoupled") if "coupled" in name else f"{name}_decoupled"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Wide:
-    """A tensor, and into how many copies each channel of the original was taken apart (None: none was)."""
+    """A tensor of the new graph, and how many copies of each original channel it has.
+
+    Attributes:
+        tensor: the tensor, in which the copies of a channel lie side by side.
+        copies: (channels of the original tensor,); None if the tensor was not widened.
+        source: the name of the layer whose activation made the copies, for messages.
+    """
 
     tensor: Any
     copies: np.ndarray | None = None
-    source: str = ""  # the layer whose activation made the copies, for messages
+    source: str = ""
 
 
-# Layers whose output channel c depends on input channel c alone, in a way that treats the copies of a
-# 0/1 activation as it treats the activation: linear, or a maximum of values that grow with the same x.
-_BY_CHANNEL = (
-    keras.layers.MaxPool1D,
-    keras.layers.MaxPool2D,
-    keras.layers.MaxPool3D,
-    keras.layers.AveragePooling1D,
-    keras.layers.AveragePooling2D,
-    keras.layers.AveragePooling3D,
-    keras.layers.GlobalMaxPool1D,
-    keras.layers.GlobalMaxPool2D,
-    keras.layers.GlobalMaxPool3D,
-    keras.layers.GlobalAveragePooling1D,
-    keras.layers.GlobalAveragePooling2D,
-    keras.layers.GlobalAveragePooling3D,
-    keras.layers.ZeroPadding1D,
-    keras.layers.ZeroPadding2D,
-    keras.layers.ZeroPadding3D,
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.Cropping3D,
-    keras.layers.UpSampling1D,
-    keras.layers.UpSampling2D,
-    keras.layers.UpSampling3D,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-)
-
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-_KERNEL = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
-
-
-@dataclass(frozen=True)
-class _Kernel:
-    """A weight of a layer that must be repeated for copies of its input channels.
+@dataclass(frozen=True, eq=False)
+class _WidenedLayer:
+    """A layer of the new graph that reads copies, kept so that a second call is a call of the same layer.
 
     Attributes:
-        name: of the layer's attribute.
-        axis: of the input channels.
-        divided: whether the layer's product with it sums over copies, each of which then weighs one n-th.
-        multiplier: channels along `axis` that each input channel of the layer has.
+        layer: the widened layer.
+        split: the split before it; None if an activation layer made the copies.
+        copies: the copies that it reads.
     """
 
-    name: str
-    axis: int = -2
-    divided: bool = True
-    multiplier: int = 1
+    layer: keras.layers.Layer
+    split: ThresholdSplit | None
+    copies: np.ndarray
 
-    @property
-    def quantizer(self) -> str:
-        """The name of the layer's attribute."""
-        return f"{self.name.removesuffix('_kernel')}_quantizer"
-
-    def repeat(self, weight: np.ndarray, copies: np.ndarray) -> np.ndarray:
-        """`weight` for copies[c] copies of each channel c."""
-        channels = np.arange(len(copies) * self.multiplier).reshape(len(copies), self.multiplier)
-        repeated = np.take(weight, np.repeat(channels, copies, axis=0).ravel(), axis=self.axis)
-        if not self.divided:
-            return repeated
-        shape = [1] * weight.ndim
-        shape[self.axis] = -1
-        return repeated / np.repeat(copies, copies * self.multiplier).reshape(shape).astype(weight.dtype)
+    def __call__(self, x: Any) -> Any:
+        return self.layer(x if self.split is None else self.split(x))
 
 
-def _kernels(layer: keras.layers.Layer) -> tuple[_Kernel, ...]:
-    """What must be repeated in `layer`; nothing in a layer that cannot be widened."""
-    if is_exactly(layer, _TRANSPOSED):
-        return (_Kernel("kernel", axis=-1),)
-    if is_exactly(layer, _KERNEL):
-        return (_Kernel("kernel"),)
-    if is_exactly(layer, _SEPARABLE):
-        # Nothing stands between its two kernels: the depthwise products of the copies are summed by the second.
-        pointwise = _Kernel("pointwise_kernel", divided=False, multiplier=layer.depth_multiplier)
-        return (_Kernel("depthwise_kernel"), pointwise)
-    return ()
+@dataclass(frozen=True, eq=False)
+class _NestedModel:
+    """A rewritten nested model, kept so that a second call is a call of the same model.
 
-
-def _widened(layer: keras.layers.Layer, copies: np.ndarray) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """The weights of `layer` for copies of its input channels, and how its configuration changes.
-
-    Raises:
-        ValueError: a quantizer does not let its kernel be divided among the copies.
+    Attributes:
+        model: the new nested model.
+        copies: the copies in each of its inputs, None for those that are not widened.
+        outputs: the values of its outputs inside, nested as the outputs are.
     """
-    groups = getattr(layer, "groups", 1)
-    group = copies[: len(copies) // groups]
-    if groups > 1 and not np.array_equal(np.tile(group, groups), copies):
-        raise ValueError(f"decouple: the groups of layer {layer.name!r} read activations of different levels.")
-    weights = _graph.latent_weights(layer)
-    changes: dict[str, Any] = {}
-    for kernel in _kernels(layer):
-        [index] = [i for i, variable in enumerate(layer.weights) if variable is getattr(layer, kernel.name)]
-        weights[index], change = _widened_kernel(layer, kernel, weights[index], group)
-        changes |= change
-    return weights, changes
 
-
-def _widened_kernel(
-    layer: keras.layers.Layer, kernel: _Kernel, latent: np.ndarray, copies: np.ndarray
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """The latent kernel whose quantization is that of `layer` for the copies, and how the quantizer changes."""
-    quantizer = getattr(layer, kernel.quantizer, None)
-    widened = kernel.repeat(latent, copies)
-    if quantizer is None:
-        return widened, {}
-
-    def quantize(weight: np.ndarray) -> np.ndarray:
-        # By a copy: a quantizer that counts flips remembers the shape of the kernel it was built for.
-        probe = type(quantizer).from_config(quantizer.get_config()) if hasattr(quantizer, "get_config") else quantizer
-        return np.asarray(probe(tf.constant(weight)))
-
-    expected = kernel.repeat(quantize(latent), copies)
-    # Weights that an optimizer such as Bop keeps at +1 and -1 are to stay so: it would set W / n back to them.
-    flipped_only = getattr(quantizer, "precision", None) == 1 and bool(np.all(np.abs(latent) == 1))
-    if not flipped_only and np.allclose(quantize(widened), expected, rtol=1e-5, atol=0):
-        return widened, {}
-    if len(set(copies)) > 1:
-        raise ValueError(
-            f"decouple: the quantized kernel of layer {layer.name!r} reads activations of different levels, "
-            "which one scale cannot weigh. Use the same levels for all it reads, or no kernel quantizer."
-        )
-    levels = int(copies[0])
-    repeated = replace(kernel, divided=False).repeat(latent, copies)
-    if np.allclose(quantize(repeated) / levels, expected, rtol=1e-5, atol=0):
-        scaled = ScaledQuantizer(quantizer, 1 / levels, dtype=getattr(quantizer, "_dtype_policy", None))
-        return repeated, {kernel.quantizer: lq.quantizers.serialize(scaled)}
-    name = getattr(quantizer, "name", getattr(quantizer, "__name__", quantizer))
-    raise ValueError(
-        f"decouple: the kernel quantizer {name!r} of layer {layer.name!r} gives neither q(W / n) = q(W) / n nor, "
-        "for a kernel repeated n times, q(W) repeated, so the kernel cannot be divided among copies of its input. "
-        "Use bduo_tf.ScaledSign(), or no kernel quantizer."
-    )
+    model: keras.Model
+    copies: list[np.ndarray | None]
+    outputs: Any
 
 
 def _unbuilt(config: Any) -> Any:
-    """A layer's configuration without the shapes that its quantizers were built for, which would build them anew.
+    """A configuration without the shapes with which the quantizers in it were built.
 
-    Built before they are told of Larq's metrics, they count none.
+    From a configuration with them Keras builds a quantizer at once, before Larq tells it which metrics to count; it
+    would then count none.
     """
     if isinstance(config, dict):
         return {key: _unbuilt(value) for key, value in config.items() if key != "build_config"}
     return [_unbuilt(value) for value in config] if isinstance(config, list) else config
 
 
-def _widened_shape(layer: keras.layers.Layer, copies: np.ndarray) -> dict[str, Any]:
-    """How the configuration of a layer without weights changes where that states the number of channels."""
-    if is_exactly(layer, keras.layers.Reshape):
-        return {"target_shape": (*layer.target_shape[:-1], int(copies.sum()))}
-    if is_exactly(layer, keras.layers.Dropout) and layer.noise_shape and layer.noise_shape[-1] not in (None, 1):
-        return {"noise_shape": (*layer.noise_shape[:-1], int(copies.sum()))}
-    return {}
-
-
 def _binary_step(step: Step, quantizer: keras.layers.Layer) -> CoupledStep:
-    """The step of one level in place of a coupled `quantizer`, as a layer of the same name and precision."""
+    """The step of one level that takes the place of a coupled `quantizer`, with its name and precision."""
     return CoupledStep(1, step.gradient, name=quantizer.name, dtype=quantizer._dtype_policy)
 
 
 class _Decoupler(_graph.GraphRewriter[_Wide]):
+    """Rewrites a graph so that coupled activations are copies of channels until a kernel sums these.
+
+    Args:
+        names: the names of the old graph's layers, which no new layer may take.
+    """
+
     caller = "decouple"
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
-        self._names.update(names)  # layers keep theirs
-        # What a layer or nested model was widened to, so that a second call is the same layer again.
-        self._widened: dict[int, tuple[keras.layers.Layer, ThresholdSplit | None, list[np.ndarray | None]]] = {}
-        self._nested: dict[int, list[_Wide]] = {}
+        self._names.update(names)
+        self._steps: dict[int, CoupledStep] = {}
+        self._widened: dict[int, _WidenedLayer] = {}
+        self._nested: dict[int, _NestedModel] = {}
 
     def is_value(self, x: Any) -> bool:
         return isinstance(x, _Wide)
@@ -255,7 +155,7 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         return value.tensor
 
     def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
-        # The metrics of Larq's quantizers, such as "flip_ratio", are no part of their configuration.
+        # The metrics that Larq's quantizers count, such as "flip_ratio", are no part of their configuration.
         metrics = [m for sub in layer._flatten_layers() for m in getattr(sub, "_custom_metrics", None) or ()]
         with lq.context.metrics_scope(list(dict.fromkeys(metrics))):
             return super().clone(layer, **changes)
@@ -263,60 +163,50 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
     def adapted(self, config: Any) -> Any:
         return _unbuilt(config)
 
-    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def convert(self, call: _graph.Call) -> Any:
+        layer = call.layer
         if _graph.is_graph(layer):
-            return self._convert_nested(layer, args, kwargs)
+            return self._convert_nested(layer, call)
         step = step_of(_graph.activation_of(layer))
         if step is not None and step.levels > 1:
-            return self._take_apart(layer, step, self._narrow(layer, args[0]))
+            return self._take_apart(layer, step, self._narrow(layer, call.args[0]))
         step = step_of(getattr(layer, "input_quantizer", None))
         if step is not None and step.levels > 1:
-            return self._widen_kernel(layer, self._narrow(layer, args[0]), step)
+            return self._widen_kernel(layer, self._narrow(layer, call.args[0]), step)
         if (inside := _graph.coupled_inside(layer)) is not None:
             raise ValueError(
                 f"decouple: layer {layer.name!r} ({type(layer).__name__}) holds the coupled activation "
                 f"{inside[0].name!r} in a place that cannot be taken apart. Use CoupledStep as `input_quantizer` of "
                 "a Larq convolution or dense layer, or as a layer of its own."
             )
+        wide = [v for v in self.values(call.args, call.kwargs) if v.copies is not None]
+        return self._pass_on(call, wide[0].source) if wide else self._keep(call)
 
-        wide = [v for v in self.values(args, kwargs) if v.copies is not None]
-        if not wide:
-            if id(layer) in self._widened:
-                self._require_same_copies(layer, None, self._widened[id(layer)][2][0])
-            return self.copy_call(layer, args, kwargs)
-        if _kernels(layer) and getattr(layer, "input_quantizer", None) is None:
-            return self._widen_kernel(layer, args[0], None)
-        copies = self._copies_through(layer, args)
+    def _keep(self, call: _graph.Call) -> Any:
+        """A call that reads no copies stays as it is."""
+        if id(call.layer) in self._widened:
+            self._require_same_copies(call.layer, None, self._widened[id(call.layer)].copies)
+        return self.copy_call(call)
+
+    def _pass_on(self, call: _graph.Call, source: str) -> _Wide:
+        """A call of a layer without coupled activation that reads the copies of the activation `source`."""
+        layer = call.layer
+        if _widening.has_widenable_kernel(layer) and getattr(layer, "input_quantizer", None) is None:
+            return self._widen_kernel(layer, call.args[0], None)
+        inputs = self.values(call.args)
+        copies = _widening.copies_through(layer, [v.tensor.shape for v in inputs], [v.copies for v in inputs])
         if copies is None:
             raise ValueError(
                 f"decouple: layer {layer.name!r} ({type(layer).__name__}) reads the coupled activation of "
-                f"{wide[0].source!r} and cannot be widened. Let the activation be the `input_quantizer` of the "
+                f"{source!r} and cannot be widened. Let the activation be the `input_quantizer` of the "
                 "layers with kernels that follow."
             )
-        args = tf.nest.map_structure(lambda v: _Wide(v.tensor) if self.is_value(v) else v, args)
-        if id(layer) not in self._clones and (changes := _widened_shape(layer, copies)):
-            self._clones[id(layer)] = self.clone(layer, **changes)
-        result = self.copy_call(layer, args, kwargs)
-        return _Wide(result.tensor, copies, wide[0].source)
-
-    def _copies_through(self, layer: keras.layers.Layer, args: tuple[Any, ...]) -> np.ndarray | None:
-        """The copies after a layer without weights, or None if it mixes channels in another way."""
-        if getattr(layer, "data_format", None) == "channels_first":
-            return None
-        inputs = self.values(args)
-        if is_exactly(layer, keras.layers.Concatenate) and layer.axis in (-1, len(inputs[0].tensor.shape) - 1):
-            return np.concatenate([np.ones(v.tensor.shape[-1], int) if v.copies is None else v.copies for v in inputs])
-        copies = inputs[0].copies
-        if copies is None:
-            return None
-        if is_exactly(layer, keras.layers.Flatten):
-            positions = [d for d in inputs[0].tensor.shape[1:-1]]
-            return None if None in positions else np.tile(copies, int(np.prod(positions, initial=1)))
-        linear = is_exactly(layer, keras.layers.Activation) and layer.activation is keras.activations.linear
-        keeps_channels = is_exactly(layer, keras.layers.Reshape) and layer.target_shape[-1] == len(copies)
-        return copies if is_exactly(layer, _BY_CHANNEL) or linear or keeps_channels else None
+        args = tf.nest.map_structure(lambda v: _Wide(v.tensor) if self.is_value(v) else v, call.args)
+        result: _Wide = self.copy_call(replace(call, args=args), **_widening.widened_shape(layer, copies))
+        return replace(result, copies=copies, source=source)
 
     def _narrow(self, layer: keras.layers.Layer, value: _Wide) -> _Wide:
+        """Returns what a coupled activation reads; raises an error where it cannot be taken apart exactly."""
         if layer.compute_dtype not in ("float32", "float64"):
             raise ValueError(
                 f"decouple: layer {layer.name!r} computes its coupled activation in {layer.compute_dtype}, in which a "
@@ -330,21 +220,27 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
         return value
 
     def _split(self, layer: keras.layers.Layer, levels: int) -> ThresholdSplit:
-        """The split before `layer`: frozen where that is, and computed in its precision."""
+        """The split before `layer`, frozen if the layer is frozen, and computed in the layer's precision."""
         name = self.unique_name(f"{layer.name}_split")
         return ThresholdSplit(levels, name=name, trainable=layer.trainable, dtype=layer._dtype_policy)
 
     def _take_apart(self, layer: keras.layers.Layer, step: Step, value: _Wide) -> _Wide:
-        """An activation that is a layer of its own: each call gets a split, since channels may differ."""
+        """A coupled activation that is a layer: each call gets a split of its own, since channels may differ."""
         tensor = self._split(layer, step.levels)(value.tensor)
-        if id(layer) not in self._clones:
-            self._clones[id(layer)] = _binary_step(step, layer)
+        if id(layer) not in self._steps:
+            self._steps[id(layer)] = _binary_step(step, layer)
         copies = np.full(value.tensor.shape[-1], step.levels)
-        return _Wide(self._clones[id(layer)](tensor), copies, layer.name)
+        return _Wide(self._steps[id(layer)](tensor), copies, layer.name)
 
     def _widen_kernel(self, layer: keras.layers.Layer, value: _Wide, step: Step | None) -> _Wide:
-        """A layer with a kernel that reads copies: made by its own quantizer, or by an activation before it."""
-        if not _kernels(layer) or getattr(layer, "data_format", None) == "channels_first":
+        """A layer with a kernel that reads copies.
+
+        Args:
+            layer: the layer of the old graph.
+            value: what it reads.
+            step: the layer's own coupled activation; None where a layer before it made the copies.
+        """
+        if not _widening.has_widenable_kernel(layer):
             raise ValueError(
                 f"decouple: layer {layer.name!r} ({type(layer).__name__}) has a coupled activation but no kernel "
                 "that can be widened. Supported: (Quant)Conv1D, 2D, 3D, their transposes, (Quant)SeparableConv1D, 2D "
@@ -353,25 +249,25 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
             )
         copies = np.full(value.tensor.shape[-1], step.levels) if step else value.copies
         assert copies is not None
-        if id(layer) in self._clones:  # it was called on floats before
+        if id(layer) in self._clones:  # an earlier call of it read no copies
             self._require_same_copies(layer, copies, None)
-        if id(layer) not in self._widened:
-            weights, changes = _widened(layer, copies)
-            if step:
-                changes["input_quantizer"] = lq.quantizers.serialize(_binary_step(step, layer.input_quantizer))
-            split = self._split(layer, step.levels) if step else None
-            clone = self.clone(layer, **changes)
-            self._widened[id(layer)] = (clone, split, [copies])
-            output = clone(split(value.tensor) if split else value.tensor)
-            clone.set_weights(weights)
-            return _Wide(output)
-        clone, split, [known_copies] = self._widened[id(layer)]
-        self._require_same_copies(layer, copies, known_copies)
-        return _Wide(clone(split(value.tensor) if split else value.tensor))
+        known = self._widened.get(id(layer))
+        if known is not None:
+            self._require_same_copies(layer, copies, known.copies)
+            return _Wide(known(value.tensor))
+        weights, changes = _widening.widened(layer, copies)
+        if step:
+            changes["input_quantizer"] = lq.quantizers.serialize(_binary_step(step, layer.input_quantizer))
+        split = self._split(layer, step.levels) if step else None
+        new = self._widened[id(layer)] = _WidenedLayer(self.clone(layer, **changes), split, copies)
+        output = new(value.tensor)
+        new.layer.set_weights(weights)
+        return _Wide(output)
 
     def _require_same_copies(
         self, layer: keras.layers.Layer, copies: np.ndarray | None, known: np.ndarray | None
     ) -> None:
+        """Raises an error unless a shared layer reads the same copies in a call as in the calls before."""
         same = copies is known if copies is None or known is None else np.array_equal(copies, known)
         if not same:
             raise ValueError(
@@ -379,27 +275,25 @@ class _Decoupler(_graph.GraphRewriter[_Wide]):
                 "weights cannot be widened alike for all calls. Use the same levels, or a layer for each."
             )
 
-    def _convert_nested(self, model: keras.Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        inputs, others = _graph.call_inputs(model, args, kwargs)
-        if id(model) not in self._widened:
-            tensors = [
-                self.input_like(t, v.tensor.shape[-1] if v.copies is not None else None)
-                for t, v in zip(model.inputs, inputs, strict=True)
-            ]
-            inner = [_Wide(t, v.copies, v.source) for t, v in zip(tensors, inputs, strict=True)]
-            outputs = self.walk(model, inner)
-            nested = keras.Model(
-                tf.nest.pack_sequence_as(model._nested_inputs, tensors),
-                tf.nest.map_structure(lambda v: v.tensor, outputs),
-                name=model.name,
-            )
-            if not model.trainable:  # else leave it to the layers, some of which may be frozen
-                nested.trainable = False
-            self._widened[id(model)] = (nested, None, [v.copies for v in inputs])
-            self._nested[id(model)] = outputs
-        nested, _, known = self._widened[id(model)]
-        for value, copies in zip(inputs, known, strict=True):
+    def _convert_nested(self, model: keras.Model, call: _graph.Call) -> Any:
+        """A call of a nested model, which stays a nested model and may read and return copies."""
+        inputs, others = _graph.call_inputs(model, call.args, call.kwargs)
+        if id(model) not in self._nested:
+            self._nested[id(model)] = self._rewrite_nested(model, inputs)
+        nested = self._nested[id(model)]
+        for value, copies in zip(inputs, nested.copies, strict=True):
             self._require_same_copies(model, value.copies, copies)
         others = tf.nest.map_structure(lambda x: self.unwrap(x) if self.is_value(x) else x, others)
-        result = nested(tf.nest.pack_sequence_as(model._nested_inputs, [v.tensor for v in inputs]), **others)
-        return tf.nest.map_structure(lambda t, v: _Wide(t, v.copies, v.source), result, self._nested[id(model)])
+        tensors = tf.nest.pack_sequence_as(model._nested_inputs, [v.tensor for v in inputs])
+        return tf.nest.map_structure(
+            lambda tensor, inside: replace(inside, tensor=tensor), nested.model(tensors, **others), nested.outputs
+        )
+
+    def _rewrite_nested(self, model: keras.Model, inputs: list[_Wide]) -> _NestedModel:
+        tensors = [
+            self.input_like(t, None if v.copies is None else v.tensor.shape[-1])
+            for t, v in zip(model.inputs, inputs, strict=True)
+        ]
+        outputs = self.walk(model, [replace(v, tensor=t) for t, v in zip(tensors, inputs, strict=True)])
+        outside = tf.nest.map_structure(lambda v: v.tensor, outputs)
+        return _NestedModel(self.model_like(model, tensors, outside, model.name), [v.copies for v in inputs], outputs)

@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever sees half of it."""
+"""Writes a file in such a way that no reader ever finds half of it."""
 
 import contextlib
 import os
@@ -10,8 +10,8 @@ __all__ = ["replacing"]
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to, moved to `path` once the block has succeeded."""
-    # The end of the name stays: Keras and matplotlib choose the format by it.
+    """Yields a temporary path to write to; the file is moved to `path` once the block has ended without an error."""
+    # The temporary name ends as the final one does: Keras and matplotlib choose the format by the suffix.
     temporary = path.with_name(f".writing-{path.name}")
     try:
         yield temporary

@@ -21,9 +21,10 @@ __all__ = [
 
 
 def _from_nearest(x: tf.Tensor, levels: int) -> tf.Tensor:
-    """The distance of x to the nearest threshold, in units of the distance between thresholds."""
+    """The signed distance of x from the nearest threshold, in units of the distance between thresholds."""
     scaled = levels * x
-    # tf.floor and a clip find the nearest threshold; NaN stays NaN and fails every comparison.
+    # Of the n equal intervals each has a threshold in its middle. tf.floor numbers the interval of x, and the clip
+    # gives values outside of [0, 1] the outermost one. NaN stays NaN and fails every comparison.
     return scaled - (tf.clip_by_value(tf.floor(scaled), 0, levels - 1) + 0.5)
 
 
@@ -53,10 +54,12 @@ GRADIENTS: dict[str, Callable[[tf.Tensor, int], tf.Tensor]] = {
     "approx_sign": _approx_sign,
     "swish_sign": _swish_sign,
 }
-"""Backward passes by name: the pseudo-derivative of the coupled step of n levels at x. All are h(u), a derivative of
-the unit step at u, the distance of x to the nearest threshold in units of the distance between thresholds. ReLU1
-(h = 1 for |u| <= 1/2, which is 0 <= x <= 1), SwishSign (beta = 5) and ApproxSign are the variants the paper compares,
-rescaled from sign's range [-1, 1] to the step's."""
+"""Backward passes by name: functions of x and n that give the pseudo-derivative of the coupled step of n levels at x.
+
+Each is some h(u) in place of the derivative of the unit step, where u is the distance of x from the nearest threshold
+in units of the distance between thresholds. ReLU1 (h = 1 for |u| <= 1/2, which is 0 <= x <= 1), SwishSign (beta = 5)
+and ApproxSign are the variants that the paper compares, rescaled from the range [-1, 1] of the sign to that of the
+step. "steep" is 2 for |u| <= 1/4 and else 0."""
 
 
 def coupled_step(x: tf.Tensor, levels: int = 2, gradient: str = "relu1") -> tf.Tensor:
@@ -90,10 +93,11 @@ class CoupledStep(lq.quantizers.Quantizer):
 
     Args:
         levels: n, the number of coupled binary activations, at least 1.
-        gradient: name of the backward pass, a key of `GRADIENTS`: "relu1", "steep", "approx_sign"
+        gradient: the name of the backward pass, a key of `GRADIENTS`: "relu1", "steep", "approx_sign"
             or "swish_sign".
 
-    Input and output shape: any; element-wise.
+    Input and output shape:
+        any: the quantizer works on each element alone.
 
     Raises:
         ValueError: `levels` is not a positive integer, or `gradient` is unknown.
@@ -113,7 +117,7 @@ class CoupledStep(lq.quantizers.Quantizer):
 
     @property
     def precision(self) -> int:
-        """Bits an activation takes, as `larq.models.summary` reads it."""
+        """The number of bits that hold an activation; `larq.models.summary` reads it."""
         return self.levels.bit_length()
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -144,12 +148,15 @@ class ScaledSign(lq.quantizers.Quantizer):
     q(W) = \mathrm{sign}(W) \cdot \mathrm{mean}|W|, \qquad \mathrm{sign}(0) = +1
     \\]
 
-    The gradient passes straight through. q(W / n) = q(W) / n, which is why decoupling stays exact.
+    The gradient passes straight through. Since q(W / n) = q(W) / n, decoupling may divide the kernel and
+    stays exact.
 
     Args:
-        per_channel: one scale for each output channel (the kernel's last axis) instead of one a layer.
+        per_channel: whether each output channel (the kernel's last axis) has a scale of its own, or all
+            have one together.
 
-    Input and output shape: that of a kernel, output channels last.
+    Input and output shape:
+        that of a kernel, its last axis the output channels.
 
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020; the scale is that of Rastegari et al., "XNOR-Net", ECCV 2016.
@@ -176,10 +183,14 @@ class ScaledQuantizer(lq.quantizers.Quantizer):
     latent kernel, such as Larq's `ste_sign`, is multiplied by 1 / n instead.
 
     Args:
-        quantizer: a quantizer as Larq layers take it: object, name or configuration.
+        quantizer: a quantizer as Larq's layers take it: an object, a name or a configuration.
         scale: the constant.
 
-    Input and output shape: that of `quantizer`.
+    Input and output shape:
+        that of `quantizer`.
+
+    Raises:
+        ValueError: there is no quantizer of that name.
     """
 
     def __init__(self, quantizer: Any, scale: float, **kwargs: Any) -> None:
@@ -191,7 +202,7 @@ class ScaledQuantizer(lq.quantizers.Quantizer):
 
     @property
     def precision(self) -> int:
-        """That of the quantizer."""
+        """The number of bits of the quantizer that is scaled; 32 if it does not tell."""
         return getattr(self.quantizer, "precision", 32)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -204,13 +215,13 @@ class ScaledQuantizer(lq.quantizers.Quantizer):
 
 @dataclass(frozen=True)
 class Step:
-    """What an activation of 0 to 1 in n equal steps is, whoever's quantizer it is.
+    """Describes an activation that rises from 0 to 1 in n equal steps, be it this package's quantizer or Larq's.
 
     Attributes:
-        levels: n. Step k is taken at (2k - 1) / (2n), or for one level at `threshold`.
-        threshold: where the only step of one level is taken.
-        strict: whether a value must exceed the threshold of one level, or may be equal to it.
-        gradient: a key of `GRADIENTS`: the backward pass, or what comes nearest.
+        levels: n. Step k is taken at (2k - 1) / (2n), or if there is only one at `threshold`.
+        threshold: where the only step of an activation of one level is taken.
+        strict: whether a value must exceed that threshold, or equality suffices.
+        gradient: the key of `GRADIENTS` that is the backward pass, or comes nearest to it.
     """
 
     levels: int
@@ -220,10 +231,10 @@ class Step:
 
 
 def step_of(quantizer: Any) -> Step | None:
-    """The step that a quantizer is, None for any other and for subclasses that compute something else.
+    """Describes a quantizer as a step; None if it is no step, or of a subclass that computes something else.
 
-    Larq's `DoReFa` activation of k bits is a coupled step of 2^k - 1 levels, but for a value exactly on a
-    threshold, which it rounds to the even level; its `SteHeaviside` is a step of one level at 0.
+    Larq's `DoReFa` activation of k bits is a coupled step of 2^k - 1 levels, except that it rounds a value
+    exactly on a threshold to the even level. Larq's `SteHeaviside` is a step of one level at 0.
     """
     if not is_known(quantizer):
         return None
@@ -240,7 +251,7 @@ _SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSi
 
 
 def is_sign(quantizer: Any) -> bool:
-    """Whether a quantizer is the sign, +1 for 0 and above and else -1, with whatever gradient."""
-    # As a function by its own name it is one of these.
+    """Whether a quantizer is the sign (+1 for 0 and above, else -1), whatever its gradient."""
+    # Layers take the bare functions as quantizers too.
     functions = (lq.quantizers.ste_sign, lq.quantizers.approx_sign, lq.quantizers.swish_sign, lq.math.sign)
     return is_exactly(quantizer, _SIGNS) or any(quantizer is function for function in functions)

@@ -1,4 +1,4 @@
-"""Builds a release: the sdist and, cross-compiled with zig, a wheel a platform; checks them and writes checksums.
+"""Builds a release: the sdist and a wheel for each platform, cross-compiled with zig; checks them, writes checksums.
 
 python runtime/release.py --output dist [--platform NAME ...]
 """
@@ -25,12 +25,20 @@ EXPORTS = {"tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"}
 
 @dataclass(frozen=True)
 class System:
-    """What a shared library may ask of an operating system, and may show to it; names with shell wildcards."""
+    """An operating system: which libraries of it the delegate may need, and which symbols it may export.
 
-    name: str  # CMake's
+    Attributes:
+        name: CMake's name of the system.
+        library: the file name of the delegate.
+        needs: the libraries of the system that the delegate may need, with shell wildcards.
+        prefix: what the system puts before the name of a C function.
+        more_exports: symbols that the delegate may export beside EXPORTS, with shell wildcards.
+    """
+
+    name: str
     library: str
-    needs: tuple[str, ...]  # the system's own libraries
-    prefix: str = ""  # before the name of a C function
+    needs: tuple[str, ...]
+    prefix: str = ""
     more_exports: tuple[str, ...] = ()
 
 
@@ -39,7 +47,7 @@ LINUX = System(
 )
 MACOS = System(
     "Darwin", "libbduo_runtime.dylib", ("@rpath/libbduo_runtime.dylib", "/usr/lib/libSystem.B.dylib"), prefix="_",
-    # zig's linker keeps the static libc++'s replaceable operators new and delete, and these two names of its own.
+    # zig's linker exports the operators new and delete of the static libc++ too, and two names of its own.
     more_exports=("__Zn[aw]*", "__Zd[al]*", "__mh_dylib_header", "___dso_handle"),
 )  # fmt: skip
 WINDOWS = System("Windows", "bduo_runtime.dll", ("KERNEL32.dll", "api-ms-win-crt-*.dll"))
@@ -47,14 +55,23 @@ WINDOWS = System("Windows", "bduo_runtime.dll", ("KERNEL32.dll", "api-ms-win-crt
 
 @dataclass(frozen=True)
 class Platform:
-    """A wheel's platform."""
+    """A platform that a wheel is built for.
+
+    Attributes:
+        tag: the platform tag in the wheel's name.
+        system: the operating system.
+        processor: CMake's name of the processor.
+        target: zig's name of the platform.
+        architecture: LIEF's name of the processor.
+        glibc: the newest version of glibc that the delegate may need; empty on systems without glibc.
+    """
 
     tag: str
     system: System
-    processor: str  # CMake's
-    target: str  # zig's
-    architecture: str  # LIEF's
-    glibc: tuple[int, ...] = ()  # the newest that may be needed
+    processor: str
+    target: str
+    architecture: str
+    glibc: tuple[int, ...] = ()
 
 
 PLATFORMS = {
@@ -70,11 +87,11 @@ PLATFORMS = {
 
 
 class ReleaseError(Exception):
-    """What stands in the way of a release; the message says it."""
+    """A release cannot be built or is not good; the message says why."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 after one line on what is wrong."""
+    """Runs the command; returns the exit code: 0, or 1 after one line on what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="a folder that does not exist yet")
     parser.add_argument("--platform", nargs="+", default=list(PLATFORMS), metavar="NAME", help=", ".join(PLATFORMS))
@@ -88,7 +105,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def release(output: Path, names: Sequence[str]) -> None:
-    """Makes the folder `output`, once all that is to be in it was built and found good."""
+    """Makes the folder `output` once everything in it was built and found good.
+
+    Args:
+        output: a folder that does not exist yet.
+        names: the platforms to build wheels for, keys of PLATFORMS.
+
+    Raises:
+        ReleaseError: an argument is wrong, a package is missing, a build fails or a wheel is not good.
+    """
     unknown = sorted(set(names) - set(PLATFORMS))
     if unknown:
         raise ReleaseError(f"no platform {', '.join(unknown)}; there are {', '.join(PLATFORMS)}")
@@ -116,7 +141,7 @@ def release(output: Path, names: Sequence[str]) -> None:
 
 
 def cross_environment(platform: Platform) -> dict[str, str]:
-    """What makes CMake compile for another platform, and the wheel bear its name."""
+    """Environment variables with which CMake compiles for a platform, and the wheel is named after it."""
     return {
         "CXX": f"{sys.executable} -m ziglang c++ -target {platform.target}",
         "CMAKE_ARGS": f"-DCMAKE_SYSTEM_NAME={platform.system.name} -DCMAKE_SYSTEM_PROCESSOR={platform.processor}",
@@ -125,7 +150,20 @@ def cross_environment(platform: Platform) -> dict[str, str]:
 
 
 def run_build(kind: str, source: Path, folder: Path, variables: dict[str, str]) -> Path:
-    """Builds the "sdist" or a "wheel" into the folder, with these variables in its environment; returns its path."""
+    """Builds the sdist or a wheel.
+
+    Args:
+        kind: "sdist" or "wheel".
+        source: the folder of the sources.
+        folder: the folder to build into.
+        variables: environment variables of the build.
+
+    Returns:
+        The path of what was built.
+
+    Raises:
+        ReleaseError: the build fails.
+    """
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # cmake and ninja
@@ -146,7 +184,10 @@ def run_build(kind: str, source: Path, folder: Path, variables: dict[str, str]) 
 
 
 def commit_time() -> str:
-    """Of the checked-out commit, in seconds since 1970: files dated so have the same bytes in every build of it."""
+    """The time of the checked-out commit, in seconds since 1970.
+
+    The files in a release have it as their date, so that every build of a commit gives the same bytes.
+    """
     done = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=HERE, capture_output=True, text=True)
     if done.returncode:
         raise ReleaseError(f"{HERE} is no git checkout: set SOURCE_DATE_EPOCH, the time that files are dated with")
@@ -154,10 +195,10 @@ def commit_time() -> str:
 
 
 def check(wheel: Path, platform: Platform) -> None:
-    """Looks at the wheel's library as the system's loader will.
+    """Checks that the system's loader will find everything that the delegate in a wheel needs.
 
     Raises:
-        ReleaseError: it is not there or for another processor, shows or needs what it should not.
+        ReleaseError: the delegate is missing or for another processor, or exports or needs what it should not.
     """
     import lief
 
@@ -191,14 +232,14 @@ def check(wheel: Path, platform: Platform) -> None:
 
 
 def exports(library: Any) -> set[str]:
-    """The names of all symbols that others can link to."""
+    """The names of all symbols that a library exports."""
     if library.format.name == "PE":
         return {entry.name for entry in library.get_export().entries}
     return {symbol.name for symbol in library.exported_symbols}
 
 
 def glibc_versions(library: Any) -> set[tuple[int, ...]]:
-    """Those that an ELF library's symbols are bound to: {(2, 17), (2, 2, 5)}."""
+    """The versions of glibc that the symbols of an ELF library are bound to, such as {(2, 17), (2, 2, 5)}."""
     if library.format.name != "ELF":
         return set()
     names = [aux.name for need in library.symbols_version_requirement for aux in need.get_auxiliary_symbols()]
@@ -206,6 +247,7 @@ def glibc_versions(library: Any) -> set[tuple[int, ...]]:
 
 
 def unmatched(names: set[str], patterns: tuple[str, ...]) -> list[str]:
+    """The names that no pattern with shell wildcards matches, sorted."""
     return sorted(name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns))
 
 

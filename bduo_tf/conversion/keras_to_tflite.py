@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,7 @@ from bduo_tf.conversion.tflite import convert_lce
 from bduo_tf.conversion.verification import verify_in_each
 from bduo_tf.deployment import Deployment
 from bduo_tf.files import replacing
-
-if TYPE_CHECKING:  # The package of data sets needs TensorFlow Datasets, which conversion does without.
-    from bduo_tf.data import Fit
+from bduo_tf.fitting import Fit
 
 __all__ = ["Conversion", "check_numbers", "to_tflite"]
 
@@ -69,7 +67,7 @@ def to_tflite(
     image_size: int | tuple[int, int] | None = None,
     class_names: Sequence[str] = (),
     input_range: tuple[float, float] | None = None,
-    fit: "Fit | None" = None,
+    fit: Fit | None = None,
     scores: str | None = None,
     samples: int | None = None,
     seed: int = 0,
@@ -98,7 +96,7 @@ def to_tflite(
         image_size: (height, width), or one number for both, for a model that leaves them open.
         class_names: the names of the classes, which the file is to carry.
         input_range: what the model takes a black and a white pixel for, such as (-1, 1), which the file is to say.
-        fit: how pictures are fitted to the input's size, which the file is to say: `bduo_tf.data.Fit`, or any object
+        fit: how pictures are fitted to the input's size, which the file is to say: `bduo_tf.fitting.Fit`, or any object
             with its attributes.
         scores: what the output is, one of "softmax", "sigmoid", "logits" (of a softmax) and "sigmoid_logits". None
             reads it off the last layers.
@@ -191,7 +189,7 @@ def _metadata(
     names: Names,
     class_names: tuple[str, ...],
     input_range: tuple[float, float] | None,
-    fit: "Fit | None",
+    fit: Fit | None,
     scores: str | None,
 ) -> Metadata:
     """What the file is to say of its inputs and outputs, if that fits the model."""

@@ -11,13 +11,12 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flatbuffers
 import numpy as np
 
-if TYPE_CHECKING:  # The package of data sets needs TensorFlow Datasets, which conversion does without.
-    from bduo_tf.data import Fit
+from bduo_tf.fitting import Fit
 
 __all__ = ["LABEL_FILE", "Metadata", "add_metadata"]
 
@@ -46,8 +45,8 @@ class Metadata:
         channels: how many channels the model's images have.
         scores: for each output one of `bduo_tf.conversion.scores.KINDS`, or None where the kind is not known; empty if
             that is so for all.
-        fit: how images are fitted to the input's size: `bduo_tf.data.Fit`, or any object with its attributes. None if
-            it is not known.
+        fit: how images are fitted to the input's size: `bduo_tf.fitting.Fit`, or any object with its attributes. None
+            if it is not known.
         inputs: the names of the inputs.
     """
 
@@ -56,7 +55,7 @@ class Metadata:
     input_range: tuple[float, float] | None = None
     channels: int = 3
     scores: tuple[str | None, ...] = ()
-    fit: "Fit | None" = None
+    fit: Fit | None = None
     inputs: tuple[str, ...] = ("image",)
 
     @property

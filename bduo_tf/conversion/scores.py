@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bduo_tf._kinds import TRAINING_ONLY
+from bduo_tf._kinds import NOT_AT_INFERENCE
 from bduo_tf.backend import keras, tf
 
 __all__ = ["KINDS", "output_kinds"]
@@ -21,7 +21,7 @@ _ACTIVATIONS = {
 _OPERATIONS = {"softmax": "softmax", "sigmoid": "sigmoid"}
 # These change no value at inference, only perhaps the shape.
 _UNCHANGED_OPERATIONS = ("cast", "identity", "reshape", "squeeze", "expand_dims")
-_UNCHANGED = (keras.layers.Reshape, keras.layers.Flatten, *TRAINING_ONLY)
+_UNCHANGED = (keras.layers.Reshape, keras.layers.Flatten, *NOT_AT_INFERENCE)
 # The average of the scores of several places is a score of the same kind.
 _AVERAGES = (
     keras.layers.GlobalAveragePooling1D,

@@ -1,11 +1,11 @@
-"""Image-classification data sets, ready for training, evaluation and calibration. Knows nothing of networks."""
+"""Image-classification data sets as batches for training, evaluation and calibration. Knows nothing of networks."""
 
 from bduo_tf.data.errors import DataError
-from bduo_tf.data.fitting import Fit
 from bduo_tf.data.images import AUGMENTATIONS, SCALING, scale
 from bduo_tf.data.loading import Dataset, describe, load
 from bduo_tf.data.pipeline import steps_per_epoch, test_batches, test_steps, train_batches
 from bduo_tf.data.sharing import Share
+from bduo_tf.fitting import Fit
 
 __all__ = [
     "AUGMENTATIONS",

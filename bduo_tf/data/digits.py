@@ -13,7 +13,7 @@ __all__ = ["Digits"]
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """The digits that scikit-learn packages, split 1437 to 360 with every class in proportion."""
+    """The digits that scikit-learn packages: 1437 training and 360 test images, the classes in proportion in both."""
 
     name = "digits"
     VERSION = tfds.core.Version("1.0.0")

@@ -1,4 +1,7 @@
-"""The MNIST family from a folder of IDX files, for machines that cannot download: TFDS's own builders, fed locally."""
+"""The MNIST family from a folder of IDX files, for machines that cannot download.
+
+The builders are those of TensorFlow Datasets, but read the folder instead of downloading.
+"""
 
 import gzip
 import hashlib
@@ -26,6 +29,7 @@ _FILES = {
 
 
 def _find(folder: Path, name: str) -> Path | None:
+    """The file of that name, or the compressed one; None if there is neither."""
     return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
 
 
@@ -35,17 +39,17 @@ def holds_idx(folder: Path) -> bool:
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Read an IDX file of unsigned bytes.
+    """Reads an IDX file of unsigned bytes.
 
     Args:
         path: the file, gzip-compressed if its name ends in .gz.
-        dimensions: how many the array must have: 3 for images, 1 for labels.
+        dimensions: the number of axes that its array must have: 3 for images, 1 for labels.
 
     Returns:
         A uint8 array, (count, height, width) or (count,).
 
     Raises:
-        DataError: the file is no such IDX file, or is truncated or too long.
+        DataError: the file is no IDX file of that kind, or is truncated or too long.
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -77,6 +81,7 @@ class _FromFolder(mnist.MNIST):
         return {split: self._generate_examples(*self._read(folder, *names)) for split, names in _FILES.items()}
 
     def _read(self, folder: Path, images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Reads the images (count, 28, 28, 1) and labels (count,) of a split; raises a DataError if they do not fit."""
         images_path, labels_path = (_required(folder, name) for name in (images_name, labels_name))
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
         if images.shape[1:] != mnist.MNIST_IMAGE_SHAPE[:2]:
@@ -113,7 +118,7 @@ IDX_NAMES = tuple(_BUILDERS)
 
 
 class _FolderConfig(tfds.core.BuilderConfig):
-    """Names the prepared copy by the files' contents, so that two folders are never confused."""
+    """Names the data set that TFDS prepares after the files' contents, so that two folders are never confused."""
 
     def __init__(self, folder: Path) -> None:
         digest = hashlib.sha256()
@@ -125,6 +130,7 @@ class _FolderConfig(tfds.core.BuilderConfig):
 
 
 def _required(folder: Path, name: str) -> Path:
+    """The file of that name, compressed or not; raises a DataError if it is missing."""
     path = _find(folder, name)
     if path is None:
         raise DataError("data_dir", f"{folder / name} (or {name}.gz) is missing.")
@@ -132,17 +138,18 @@ def _required(folder: Path, name: str) -> Path:
 
 
 def idx_builder(name: str, folder: Path, data_dir: str | None = None) -> tfds.core.DatasetBuilder:
-    """A builder of `name`, one of `IDX_NAMES`, from the IDX files in `folder`.
+    """A TFDS builder of a data set from the IDX files in a folder.
 
     Args:
-        name: the data set.
-        folder: holds train- and t10k- images-idx3-ubyte and labels-idx1-ubyte, each as it is or as .gz.
-        data_dir: where the prepared copy goes; None is TFDS's own folder.
+        name: the data set, one of `IDX_NAMES`.
+        folder: the folder that holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+            t10k-labels-idx1-ubyte, each as it is or compressed as .gz.
+        data_dir: the folder that TFDS prepares the data set in; None stands for TFDS's default.
 
     Raises:
-        DataError: a file is missing (here), or is damaged (when the builder prepares).
+        DataError: a file is missing. That a file is damaged is found, and raised, when the builder prepares.
     """
-    # TFDS warns of a configuration that it does not list; this one cannot be listed.
+    # TFDS warns of a configuration that its class does not list; this one depends on a folder, so it cannot be listed.
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,9 +1,9 @@
-"""What happens to one image: decoding it, augmenting it, scaling it to [-1, 1]. Fitting has a file of its own."""
+"""Decodes, augments and scales one image. How it is brought to the network's size is in `fitting.py`."""
 
 from collections.abc import Callable
 
 from bduo_tf.backend import tf
-from bduo_tf.data.fitting import choose_fit, fit_image
+from bduo_tf.fitting import choose_fit, fit_image
 
 __all__ = [
     "AUGMENTATIONS",
@@ -17,29 +17,29 @@ __all__ = [
 ]
 
 SCALING = "pixel / 127.5 - 1"
-"""What `scale` computes from a pixel 0..255, for those who feed the network elsewhere."""
+"""The formula of `scale` for a pixel 0..255, for those who feed the network from other programs."""
 
 INPUT_RANGE = (-1.0, 1.0)
-"""What `scale` makes of a black (0) and of a white (255) pixel; it is linear between them."""
+"""What a black pixel (0) and a white pixel (255) become by `scale`, which is linear between them."""
 
 Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""(uint8 image (height, width, channels), seed (2,)) -> uint8 image of the same shape."""
+"""A function from a uint8 image, (height, width, channels), and a seed, (2,), to a uint8 image of the same shape."""
 
 _MARGIN = 4
 _JPEG = "INTEGER_ACCURATE"
 
 
 def scale(image: tf.Tensor) -> tf.Tensor:
-    """uint8 pixels 0..255 to float32 in [-1, 1]."""
+    """Scales uint8 pixels 0..255 to float32 numbers in [-1, 1]."""
     return tf.cast(image, tf.float32) / 127.5 - 1.0
 
 
 def fit_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """`image` at the network's size, as `choose_fit` says for pictures of its static shape.
+    """Brings a picture to the network's input size in the way that `choose_fit` chooses for its static shape.
 
     Args:
         image: uint8, (height, width, channels); height and width may be unknown, as those of photographs are.
-        size: (height, width).
+        size: (height, width) of the network's input.
 
     Returns:
         uint8, (*size, channels).
@@ -48,10 +48,17 @@ def fit_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
 
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """The uint8 pixels of an image file (a string), (height, width, channels).
+    """Decodes an image file.
 
-    The same pixels as Pillow's, which devices decode with: TensorFlow's own choice for JPEG is a faster transform that
-    is up to 16 grey levels off.
+    JPEG files are decoded by the accurate transform, which gives the same pixels as Pillow, with which devices decode.
+    TensorFlow's default is a faster transform, whose pixels are up to 16 grey levels off.
+
+    Args:
+        image: the content of the file, a string.
+        channels: the number of channels wanted.
+
+    Returns:
+        uint8, (height, width, channels).
     """
     return tf.cond(
         tf.io.is_jpeg(image),
@@ -61,16 +68,16 @@ def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def resized_crop_flip(image: tf.Tensor, seed: tf.Tensor, size: tuple[int, int], channels: int) -> tf.Tensor:
-    """A random part of `image` at `size`, mirrored left to right half of the time: ImageNet's usual augmentation.
+    """Resizes a random part of an image, and mirrors it left to right half of the time: ImageNet's usual augmentation.
 
-    The part has 8 % to 100 % of the area and proportions from 3:4 to 4:3 (where ten draws find none, all of the image
-    is taken). Of a JPEG file only that part is decoded.
+    The part has 8 % to 100 % of the area and proportions from 3:4 to 4:3; if ten draws find no such part, the whole
+    image is taken. Of a JPEG file only that part is decoded.
 
     Args:
-        image: a file as a string, or uint8 (height, width, channels).
-        seed: (2,); what is drawn depends on it alone.
-        size: (height, width).
-        channels: of the image.
+        image: the content of an image file, a string, or uint8 pixels (height, width, channels).
+        seed: (2,); the part and the mirroring depend on it alone.
+        size: (height, width) to which the part is resized.
+        channels: the number of channels of the image.
 
     Returns:
         uint8, (*size, channels).
@@ -138,7 +145,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "crop_flip": _crop_flip,
     "resized_crop_flip": _resized_crop_flip,
 }
-"""Augmentations by name. "crop" pads 4 dark pixels on each side and crops back at random, "flip" mirrors
-every second image left to right, "crop_flip" does both (the standard treatment of CIFAR-10), "resized_crop_flip" is
-ImageNet's: see the function, which gets the files of `Dataset.train_files`, where there are any, and not the fitted
-images."""
+"""Augmentations by name. "crop" pads 4 dark pixels on each side and crops back at random, "flip" mirrors half of the
+images left to right, "crop_flip" does both, as is usual for CIFAR-10. "resized_crop_flip" is usual for ImageNet: see
+the function of that name, which is given the files of `Dataset.train_files` instead of fitted images, if there are
+any."""

@@ -1,4 +1,4 @@
-"""`load`: any image-classification data set, by name, at the network's size."""
+"""Loads any image-classification data set by its name, its images brought to the network's size."""
 
 import contextlib
 import difflib
@@ -16,36 +16,37 @@ import requests
 from bduo_tf.backend import tf
 from bduo_tf.data.digits import Digits
 from bduo_tf.data.errors import DataError
-from bduo_tf.data.fitting import Fit, choose_fit, fit_image
 from bduo_tf.data.idx import IDX_NAMES, holds_idx, idx_builder
 from bduo_tf.data.images import INPUT_RANGE, SCALING, decode, scale
+from bduo_tf.fitting import Fit, choose_fit, fit_image
 
 import tensorflow_datasets as tfds  # isort: skip
 
 __all__ = ["Dataset", "describe", "load"]
 
-_CACHE_BYTES = 2**31
-_LABELS = 64  # looked at, to know whether a split has any
+_CACHE_BYTES = 2**31  # the images of a split are kept in memory if they take no more than that
+_LABELS = 64  # so many labels of a split are looked at to know whether its images are labelled
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """An image-classification data set at the network's size.
+    """An image-classification data set, its images brought to the network's size.
 
     Attributes:
-        name: as given to `load`.
-        class_names: one a label.
+        name: the name with which it was loaded.
+        class_names: the name of the class of each label.
         input_shape: (height, width, channels) of every image.
-        num_train: training images.
-        num_test: test images.
-        test_split: what the test images are, in TFDS's words.
-        train_pixels: unbatched (uint8 image, int64 label), in a fixed order, cached in memory if small.
-        test_pixels: the same of the test images.
-        fit: how they came to that size, and how any other picture is to.
-        train_files: unbatched (image file as a string, int64 label) of the training images, in the same order, of
-            photographs of several sizes and of sets too large for memory; None for others.
-        scaling: how pixels become the network's input.
-        input_range: what a black and a white pixel become by it.
+        num_train: the number of training images.
+        num_test: the number of test images.
+        test_split: TFDS's expression for the test images, such as "test" or "train[90:]".
+        train_pixels: the training images, unbatched pairs (uint8 image, int64 label) in a fixed order, kept in memory
+            if they are small.
+        test_pixels: the test images in the same form.
+        fit: the way in which the images were brought to that size, and any other picture is to be.
+        train_files: the training images in the same order as unbatched pairs (image file as a string, int64 label).
+            They are there if the images differ in size or are too large for memory; otherwise this is None.
+        scaling: the formula by which pixels become the network's input.
+        input_range: what a black and a white pixel become by that formula.
     """
 
     name: str
@@ -63,12 +64,12 @@ class Dataset:
 
     @property
     def train(self) -> tf.data.Dataset:
-        """Unbatched (float32 image in [-1, 1], int64 label) in a fixed order."""
+        """The training images as unbatched pairs (float32 image in [-1, 1], int64 label) in a fixed order."""
         return self.train_pixels.map(_scale_image)
 
     @property
     def test(self) -> tf.data.Dataset:
-        """As `train`, of the test images."""
+        """The test images in the form of `train`."""
         return self.test_pixels.map(_scale_image)
 
 
@@ -79,15 +80,18 @@ def load(
     *,
     validation: float = 0.0,
 ) -> Dataset:
-    """Prepare and open a data set.
+    """Prepares and opens a data set.
 
     Args:
         name: "digits" (scikit-learn's, always available), or a data set of TensorFlow Datasets.
-        image_size: (height, width) that images are fitted to, see `choose_fit`; None keeps their own.
-        data_dir: a folder of IDX files (for "mnist", "fashion_mnist" and "kmnist"), or the folder
-            where TFDS keeps its data sets; None is TFDS's own, ~/tensorflow_datasets.
-        validation: take this fraction of the training images for the test images, and leave the test
-            split alone: for choosing hyperparameters.
+        image_size: (height, width) to which images are brought, see `choose_fit`; None keeps their own size.
+        data_dir: a folder of IDX files (for "mnist", "fashion_mnist" and "kmnist"), or the folder in
+            which TFDS keeps its data sets; None stands for TFDS's default, ~/tensorflow_datasets.
+        validation: the fraction of the training images that takes the place of the test images, so that
+            hyperparameters can be chosen without the test split; 0 keeps the test split.
+
+    Returns:
+        The data set, its images brought to the network's size.
 
     Raises:
         DataError: there is no such data set, it cannot be prepared, it is not for image classification, or its images
@@ -136,7 +140,13 @@ def load(
 
 
 def describe(name: str) -> tuple[tuple[str, ...], tuple[int | None, int | None, int]]:
-    """The class names of a data set and the (height, width, channels) of its images; needs none of the images.
+    """Tells what a data set is without its images, which need not be on this machine.
+
+    Args:
+        name: as for `load`.
+
+    Returns:
+        The class names, and (height, width, channels) of the images, None for a side that differs among them.
 
     Raises:
         DataError: there is no such data set, or it is not for image classification.
@@ -146,6 +156,7 @@ def describe(name: str) -> tuple[tuple[str, ...], tuple[int | None, int | None, 
 
 
 def _features(name: str, info: tfds.core.DatasetInfo) -> tuple[tfds.features.Image, tfds.features.ClassLabel]:
+    """The features "image" and "label"; raises a DataError if the data set is not for image classification."""
     features = dict(info.features.items()) if isinstance(info.features, tfds.features.FeaturesDict) else {}
     image, label = features.get("image"), features.get("label")
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
@@ -169,14 +180,14 @@ def _pixels(file: tf.Tensor, feature: tfds.features.Image) -> tf.Tensor:
 
 
 def _class(label: tf.Tensor, classes: int) -> tf.Tensor:
-    """Stops at a label that is no class: on a GPU the loss of such an image would be NaN, and nothing said."""
+    """Returns the label; stops the program if it is no class, since on a GPU its loss would be NaN without an error."""
     known = tf.debugging.Assert((label >= 0) & (label < classes), [f"a label is not from 0 to {classes - 1}:", label])
     with tf.control_dependencies([known]):
         return tf.identity(label)
 
 
 def _read(builder: tfds.core.DatasetBuilder, split: str, decoder: tfds.decode.Decoder) -> tf.data.Dataset:
-    """(what the decoder makes of the image, label), in a fixed order."""
+    """The examples of a split in a fixed order, as pairs of what the decoder makes of the image, and the label."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
@@ -190,6 +201,7 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, decoder: tfds.decode.De
 
 
 def _splits(name: str, builder: tfds.core.DatasetBuilder, validation: float) -> tuple[str, str]:
+    """TFDS's expressions for the training and the test images; for `validation` see `load`."""
     splits = builder.info.splits
     tests = [split for split in ("test", "validation") if split in splits]
     if "train" not in splits or not tests:
@@ -210,7 +222,17 @@ def _splits(name: str, builder: tfds.core.DatasetBuilder, validation: float) -> 
 
 
 def _require_labels(name: str, builder: tfds.core.DatasetBuilder, splits: list[str], purpose: str) -> str:
-    """The first of the splits whose images are labelled; the test images of many a competition are not (all -1)."""
+    """Finds the first of the splits whose images are labelled: in the test images of many competitions all are -1.
+
+    Args:
+        name: the data set, for messages.
+        builder: its builder.
+        splits: the splits to choose from.
+        purpose: what the split is for, for messages.
+
+    Raises:
+        DataError: no split is labelled.
+    """
     classes, wrong = builder.info.features["label"].num_classes, []
     for split in splits:
         count = min(_LABELS, builder.info.splits[split].num_examples)
@@ -218,7 +240,7 @@ def _require_labels(name: str, builder: tfds.core.DatasetBuilder, splits: list[s
         try:
             labels = [int(label) for _, label in examples.as_numpy_iterator()]
         except tf.errors.OpError:
-            return split  # an image that cannot be read is reported where it is read for good
+            return split  # a damaged image is reported later, where training or evaluation reads it
         bad = [label for label in labels if not 0 <= label < classes]
         if not bad:
             return split
@@ -229,6 +251,7 @@ def _require_labels(name: str, builder: tfds.core.DatasetBuilder, splits: list[s
 
 
 def _builder(name: str, data_dir: Path | None) -> tfds.core.DatasetBuilder:
+    """The builder of the data set: the digits', one for IDX files, or TFDS's."""
     if data_dir is not None and not data_dir.is_dir():
         raise DataError("data_dir", f"{data_dir} is not a folder.")
     if data_dir is not None and holds_idx(data_dir):
@@ -242,11 +265,13 @@ def _builder(name: str, data_dir: Path | None) -> tfds.core.DatasetBuilder:
 
 
 def _prepare(name: str, builder: tfds.core.DatasetBuilder) -> None:
+    """Downloads and prepares the data set unless that was done before; raises a DataError if it cannot be done."""
     if builder.is_prepared():
         return
     try:
         _resolve_hosts(builder)
-        # What TFDS prints to stdout is no result: it goes where other packages' messages go, which commands hide.
+        # What TFDS prints to stdout is no result of a command. It goes to the stderr of other packages' messages,
+        # which the commands hide.
         with contextlib.redirect_stdout(sys.__stderr__):
             builder.download_and_prepare()
     except DataError:
@@ -261,7 +286,7 @@ def _prepare(name: str, builder: tfds.core.DatasetBuilder) -> None:
     except (OSError, tf.errors.OpError) as e:
         raise DataError("data_dir", f"{name} cannot be prepared in {builder.data_dir}: {_first_line(e)}") from e
     except (AssertionError, ImportError, RuntimeError) as e:
-        # Files to be downloaded by hand, missing packages and the like.
+        # TFDS raises these for files that must be downloaded by hand, for missing packages and the like.
         raise DataError("name", f"{name} cannot be prepared: {_first_line(e)}") from e
 
 
@@ -270,7 +295,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _resolve_hosts(builder: tfds.core.DatasetBuilder) -> None:
-    """Fail at once where there is no network: TFDS would retry for minutes."""
+    """Raises an error at once where there is no network, for which TFDS would try again for minutes."""
     if not urllib.request.getproxies():
         for host in {urllib.parse.urlsplit(url).hostname for url in builder.url_infos or ()}:
             socket.getaddrinfo(host, None)

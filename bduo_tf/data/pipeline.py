@@ -1,4 +1,4 @@
-"""From a `Dataset` to batches. What epoch e shows depends on the seed and e alone, so that training can resume."""
+"""Makes batches of a `Dataset`. Those of epoch e depend on the seed and e alone, so that training can resume."""
 
 import functools
 import os
@@ -10,8 +10,8 @@ from bduo_tf.data.sharing import WHOLE, Share
 
 __all__ = ["steps_per_epoch", "test_batches", "test_steps", "train_batches"]
 
-_SHUFFLE_BYTES = 2**30
-_FILE_BYTES = 2**17  # ImageNet's mean is 110 kB
+_SHUFFLE_BYTES = 2**30  # the memory for images that are shuffled
+_FILE_BYTES = 2**17  # the size of an image file that is reckoned with: ImageNet's files have 110 kB in the mean
 
 
 def _tuned(batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -23,12 +23,12 @@ def _tuned(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
-    """Batches an epoch; the last one may be smaller."""
+    """The number of batches in an epoch, the last of which may be smaller."""
     return -(-dataset.num_train // batch_size)
 
 
 def test_steps(dataset: Dataset, batch_size: int) -> int:
-    """Batches of test images."""
+    """The number of batches of test images, the last of which may be smaller."""
     return -(-dataset.num_test // batch_size)
 
 
@@ -44,34 +44,34 @@ def train_batches(
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches of the epochs `start_epoch` to `epochs` - 1.
 
-    The order of epoch e and the augmentation of every image in it depend on (`seed`, e, the image)
-    alone: not on the epochs before it, nor on TensorFlow's global seed.
+    The order of the images in epoch e depends on `seed` and e alone, and the augmentation of an image on
+    these and the image: neither on the epochs before, nor on TensorFlow's global seed.
 
     Args:
-        dataset: from `load`.
-        batch_size: images a batch; the last batch of an epoch may be smaller.
+        dataset: the data set, from `load`.
+        batch_size: the number of images in a batch; the last batch of an epoch may be smaller.
         seed: any integer.
         epochs: the epoch to stop before.
         start_epoch: the first epoch, counted from 0.
         augmentation: a key of `AUGMENTATIONS`.
-        share: what of every batch this worker sees; only that is augmented.
+        share: the part of every batch that this worker sees; only that part is augmented.
 
     Returns:
-        (float32 images (batch, height, width, channels) in [-1, 1], int64 labels (batch,)),
-        `steps_per_epoch` batches for each epoch, each in as many parts as `share` has replicas.
+        Pairs of float32 images (batch, height, width, channels) in [-1, 1] and int64 labels (batch,): for
+        each epoch `steps_per_epoch` batches, each in as many parts as `share` has replicas.
     """
     augment: Augmentation = AUGMENTATIONS[augmentation]
     height, width, channels = dataset.input_shape
     images, size = dataset.train_pixels, height * width * channels
     if augmentation == "resized_crop_flip" and dataset.train_files is not None:
-        # Shuffled as files, so that each worker decodes what is its own and no more.
+        # Files are shuffled before they are decoded, so that each worker decodes its own share only.
         images, size = dataset.train_files, _FILE_BYTES
         augment = functools.partial(resized_crop_flip, size=(height, width), channels=channels)
-    # All of the images where they fit, which is a true shuffle; else as many as do.
+    # If all images fit into the buffer, every order is possible; else images stay near their place.
     buffer = max(1, min(dataset.num_train, _SHUFFLE_BYTES // size))
 
     def epoch(e: tf.Tensor) -> tf.data.Dataset:
-        tf.random.set_seed(1)  # of this function's graph only: the order shall not depend on the global seed
+        tf.random.set_seed(1)  # for the graph of this function only, so that the order is not that of the global seed
         epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), e)
         order_seed = tf.random.stateless_uniform([], epoch_seed, minval=None, maxval=None, dtype=tf.int64)
 
@@ -88,10 +88,10 @@ def train_batches(
 
 
 def test_batches(dataset: Dataset, batch_size: int, share: Share = WHOLE) -> tf.data.Dataset:  # noqa: PT028
-    """The test images once, in order: as `train_batches`, neither shuffled nor augmented."""
+    """Batches of the test images in their order, in the form of `train_batches`, neither shuffled nor augmented."""
     mine = share.images(dataset.test, dataset.num_test, batch_size)
     return _tuned(share.batches(mine, dataset.num_test, batch_size))
 
 
-# pytest would collect them wherever they are imported.
+# pytest would take these two for tests wherever they are imported.
 test_batches.__test__ = test_steps.__test__ = False  # type: ignore[attr-defined]

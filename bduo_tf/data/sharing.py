@@ -1,4 +1,4 @@
-"""What one of several workers sees of the batches: its part of each, so that together they see what one alone would."""
+"""Cuts batches into the parts of several workers, which together see what one worker alone would see."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ __all__ = ["WHOLE", "Share"]
 
 @dataclass(frozen=True)
 class Share:
-    """The part of every batch that is one worker's.
+    """The part of every batch that one worker sees.
 
-    A batch of N images is cut among workers, and a worker's part among its replicas, as evenly as it goes:
-    part k of n are the images from N k // n to N (k + 1) // n. The smaller batch at the end is cut alike; where it
-    has fewer images than there are parts, some parts are empty.
+    A batch of N images is cut among workers, and a worker's part among its replicas, as evenly as possible: part k of
+    n are the images from N k // n to N (k + 1) // n. The smaller batch at the end is cut in the same way; if it has
+    fewer images than there are parts, some parts are empty.
 
     Attributes:
-        worker: which one this is, counted from 0.
-        workers: how many there are.
-        replicas: of the model on this worker, each of which takes a part of its own.
+        worker: the number of this worker, counted from 0.
+        workers: the number of all workers.
+        replicas: the number of replicas of the model on this worker, each of which takes a part of its own.
     """
 
     worker: int = 0
@@ -26,12 +26,12 @@ class Share:
     replicas: int = 1
 
     def images(self, images: tf.data.Dataset, count: int, batch_size: int) -> tf.data.Dataset:
-        """This worker's images of all that make the batches, in their order.
+        """Picks the images that belong to this worker's parts of the batches, in their order.
 
         Args:
-            images: unbatched, `count` of them.
-            count: as above.
-            batch_size: images in a batch of all workers together.
+            images: all images, unbatched.
+            count: the number of all images.
+            batch_size: the number of images in a batch of all workers together.
         """
         if self.workers == 1:
             return images
@@ -45,25 +45,28 @@ class Share:
         return images.enumerate().filter(is_mine).map(lambda _, image: image)
 
     def batches(self, images: tf.data.Dataset, count: int, batch_size: int) -> tf.data.Dataset:
-        """What `images` returned, perhaps mapped, as batches: for each of all workers one a replica.
+        """Makes batches of this worker's images: for each batch of all workers one for each of its replicas.
 
         Args:
-            images: unbatched (image, label).
-            count: as for `images`.
-            batch_size: as for `images`.
+            images: what the method `images` returned, perhaps mapped: unbatched pairs (image, label).
+            count: as for the method `images`.
+            batch_size: as for the method `images`.
         """
         begin, end = self._bounds(batch_size)
         batches = images.batch(end - begin)
         begin, end = self._bounds(count % batch_size)
-        if count % batch_size and begin == end:  # every worker takes every step, if with nothing
+        if count % batch_size and begin == end:  # all workers must take the same steps, if need be with an empty batch
             nothing = tf.nest.map_structure(lambda s: tf.zeros([0, *s.shape], s.dtype), images.element_spec)
             batches = batches.concatenate(tf.data.Dataset.from_tensors(nothing))
         return batches if self.replicas == 1 else batches.flat_map(self._parts)
 
     def _bounds(self, size: int) -> tuple[int, int]:
+        """Where this worker's part of a batch of `size` images begins and ends."""
         return _part(size, self.worker, self.workers)
 
     def _parts(self, images: tf.Tensor, labels: tf.Tensor) -> tf.data.Dataset:
+        """Cuts a worker's batch into the parts of its replicas."""
+
         def part(k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             begin, end = _part(tf.shape(labels, tf.int64)[0], k, self.replicas)
             return images[begin:end], labels[begin:end]
@@ -76,4 +79,4 @@ def _part(size: int, k: int, parts: int) -> tuple[int, int]:
 
 
 WHOLE = Share()
-"""That of a worker that is alone."""
+"""The share of a worker that is alone: the whole of every batch."""

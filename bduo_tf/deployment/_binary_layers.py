@@ -9,24 +9,24 @@ import numpy as np
 from bduo_tf import _graph
 from bduo_tf._kinds import is_exactly
 from bduo_tf.backend import keras, lq
+from bduo_tf.deployment._layers import ChannelGather
 from bduo_tf.deployment._values import Bits, Value
-from bduo_tf.layers import ChannelGather
 
 __all__ = ["PRODUCTS", "BinaryKernel", "SignedProducts", "binary_kernel", "has_binary_kernel", "unsupported"]
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose)
 PRODUCTS = (*_CONVOLUTIONS, keras.layers.Dense)
-"""Layers with one kernel; transposed convolutions are subclasses of these."""
+"""Layers that are one product with a kernel. Keras' transposed convolutions derive from them, and must be left out."""
 
 
 @dataclass(frozen=True)
 class BinaryKernel:
-    """A kernel that is one scale times +1 or -1 in each output channel.
+    """A kernel alpha * sign, with one scale for each output channel.
 
     Attributes:
-        sign: +1 and -1, of the kernel's shape.
-        alpha: float64 (output channels,).
+        sign: +1 and -1, an array of the kernel's shape.
+        alpha: the scales, float64 (output channels,).
     """
 
     sign: np.ndarray
@@ -34,7 +34,7 @@ class BinaryKernel:
 
 
 def binary_kernel(layer: keras.layers.Layer) -> BinaryKernel | None:
-    """The quantized kernel of a layer, or None where it is not binary."""
+    """The quantized kernel of a layer; None where it is not binary."""
     kernel = _graph.quantized_kernel(layer).astype(np.float64)
     size = np.abs(kernel).reshape(-1, kernel.shape[-1])
     alpha = size.max(axis=0)
@@ -44,18 +44,21 @@ def binary_kernel(layer: keras.layers.Layer) -> BinaryKernel | None:
 
 
 def has_binary_kernel(layer: keras.layers.Layer) -> bool:
-    """Whether a layer was made with a quantizer of one bit for a kernel of its."""
+    """Whether a layer has a quantizer of one bit for at least one of its kernels."""
     names = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
     return any(getattr(getattr(layer, name, None), "precision", None) == 1 for name in names)
 
 
 def unsupported(layer: keras.layers.Layer, shape: Sequence[int | None], signs: bool) -> str | None:
-    """Why LCE cannot run a layer on binary activations, or None if it can.
+    """Says why LCE cannot run a layer on binary activations.
 
     Args:
-        layer: of the binary model.
-        shape: of the tensor it reads.
-        signs: whether that holds signs, or 0 and 1.
+        layer: the layer of the binary model.
+        shape: the shape of the tensor that it reads.
+        signs: whether its activations are +1 and -1, or 1 and 0.
+
+    Returns:
+        The predicate of a sentence whose subject is the layer; None if LCE can run it.
     """
     kind = type(layer).__name__
     if not is_exactly(layer, PRODUCTS) or isinstance(layer, _TRANSPOSED):
@@ -74,9 +77,9 @@ def unsupported(layer: keras.layers.Layer, shape: Sequence[int | None], signs: b
 
 
 class SignedProducts:
-    """Makes the convolutions in place of binary layers.
+    """Makes the +1/-1 convolutions that take the place of binary layers.
 
-    A layer that is called again is the same convolution again, unless it then reads its channels in another order.
+    All calls of a layer that read their channels in the same order are calls of the same convolution.
 
     Args:
         unique_name: makes a layer's name one that the graph does not have yet.
@@ -87,10 +90,15 @@ class SignedProducts:
         self._convs: dict[tuple[Any, ...], list[keras.layers.Layer]] = {}
 
     def product(self, layer: keras.layers.Layer, bits: Bits, kernel: BinaryKernel) -> Value:
-        """The output of `layer`, but for its activation function.
+        """The output of a binary layer before its activation function, its scale and offset put off.
 
-        Of signs s' = 2a - 1 and a kernel alpha * w that is alpha * (w * s'), of 0 and 1, with the tensor's signs
-        s = 1 - 2a, alpha / 2 * ((-w) * s + sum(w)).
+        Let alpha * w be the kernel, w its signs. For activations s of +1 and -1 the output is alpha * (w * s). For
+        activations a of 0 and 1 the tensor has the signs s = 1 - 2a, and it is alpha / 2 * ((-w) * s + sum(w)).
+
+        Args:
+            layer: the layer of the binary model.
+            bits: the activation that it reads.
+            kernel: its kernel.
         """
         terms = int(np.prod(kernel.sign.shape[:-1]))
         tensor = self._convolve(layer, bits, kernel.sign if bits.signs else -kernel.sign)
@@ -110,10 +118,12 @@ class SignedProducts:
         )
 
     def _convolve(self, layer: keras.layers.Layer, bits: Bits, sign: np.ndarray) -> Any:
+        """The integers that the convolution of the activation's signs with `sign` yields, in the layer's shape."""
         tensor = bits.tensor
         rank = len(tensor.shape)
         if getattr(layer, "padding", None) == "causal":
-            # LCE takes a zero for +1, which is what such a layer pads with: 0/1 activations that are off, or signs.
+            # LCE takes a zero for +1. That is right in both cases: +1 stands for a 0/1 activation that is off, and
+            # signs are deployed only where the layer pads them with +1.
             margin = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
             tensor = keras.layers.ZeroPadding1D((margin, 0), name=self._unique_name(f"{layer.name}_pad"))(tensor)
         if rank < 4:
@@ -125,7 +135,7 @@ class SignedProducts:
             self._convs[key] = self._layers(layer, groups, rank, bits.signs)
         convs = self._convs[key]
 
-        # Kernels list the input channels of a group only.
+        # The kernel of a group has only the group's own input channels.
         width = len(bits.order) // groups
         chosen = [np.flatnonzero(bits.order // width == g) for g in range(groups)]
         parts = [tensor]
@@ -147,7 +157,7 @@ class SignedProducts:
         return tensor
 
     def _layers(self, layer: keras.layers.Layer, groups: int, rank: int, signs: bool) -> list[keras.layers.Layer]:
-        """The convolutions in place of `layer`, one a group."""
+        """The convolutions that take the place of `layer`, one for each group."""
         options: dict[str, Any] = {"filters": layer.kernel.shape[-1] // groups, "kernel_size": 1}
         if not isinstance(layer, keras.layers.Dense):
             flat = (1,) * (4 - rank)  # the height of a one-dimensional convolution
@@ -157,7 +167,7 @@ class SignedProducts:
                 "strides": layer.strides * (3 - len(layer.strides)),
                 "dilation_rate": flat + layer.dilation_rate,
                 "padding": "same" if same else "valid",
-                # Of 0 and 1 the zeros are +1 to LCE; signs are padded with what the layer says.
+                # The zeros around 0/1 activations are +1 as signs; around signs the layer says what it pads with.
                 "pad_values": 0.0 if not same else layer.pad_values if signs else 1.0,
             }
         return [

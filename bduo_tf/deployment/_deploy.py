@@ -1,4 +1,4 @@
-"""The two passes of deployment: nested models are inlined, then activations and kernels become +1 and -1."""
+"""Deployment from end to end, in two passes: nested models are inlined, then binary layers become +1/-1 arithmetic."""
 
 import contextlib
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def to_lce_graph(model: keras.Model) -> keras.Model:
 
     Layers that only move activations (up-sampling, padding, cropping, reshaping, concatenation, slices)
     move the bits. A layer with binary kernels that reads anything else stays a float layer;
-    `deploy(model).floats` names those, and why.
+    `deploy(model).floats` names each of those with the reason.
 
     Args:
         model: a functional or built sequential model whose activations are binary: what `decouple`
@@ -61,7 +61,7 @@ def flipped_activations(model: keras.Model, images: Any) -> dict[str, tuple[int,
         images: inputs, as the model takes them, few enough to be evaluated at once.
 
     Returns:
-        What `Deployment.count_flips` returns.
+        For each layer that reads binary activations, by name: how many of them differ, and of how many.
     """
     deployment = deploy(model)
     if not deployment.readers:
@@ -70,10 +70,17 @@ def flipped_activations(model: keras.Model, images: Any) -> dict[str, tuple[int,
 
 
 def deploy(model: keras.Model) -> Deployment:
-    """`to_lce_graph` with what corresponds in the two graphs; the same arguments and errors."""
+    """Does what `to_lce_graph` does, and says what corresponds in the two graphs.
+
+    Args:
+        model: as for `to_lce_graph`.
+
+    Raises:
+        ValueError: as `to_lce_graph`.
+    """
     flat = flat_float32(model)
     with _float32_by_default():
-        deployer = Deployer()
+        deployer = Deployer(flat)
         graph = deployer.rewrite(flat, f"{model.name}_lce")
     return Deployment(flat, graph, tuple(deployer.readers), tuple(deployer.floats))
 
@@ -87,7 +94,7 @@ def flat_float32(model: keras.Model) -> keras.Model:
 
 @contextlib.contextmanager
 def _float32_by_default() -> Iterator[None]:
-    """New layers compute in float32, whatever the policy that the user has set for layers of their own."""
+    """Makes new layers compute in float32, whatever policy the user has set for the layers of a model to train."""
     policy = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy("float32")
     try:

@@ -1,4 +1,4 @@
-"""What deployment returns: two graphs, what corresponds in them, and how to count where they differ."""
+"""What deployment returns: the binary model, its deployment graph, and a way to count activations that differ."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,16 +13,16 @@ __all__ = ["Deployment", "FloatLayer", "Reader"]
 
 @dataclass(frozen=True)
 class Reader:
-    """A layer that reads binary activations: the activations of the binary model, and what replaced them.
+    """A layer that reads binary activations: these in the binary model, and what replaced them.
 
     Attributes:
-        name: of the layer.
-        activation: tensor of the binary model: what the quantizer reads, or the activation itself.
-        quantizer: the layer's own, which makes the activation; None where an earlier layer made it.
-        compared: tensor of the deployment graph, whose sign is the activation.
-        order: the activation's channel that each channel of `compared` is.
-        signs: whether the activation is +1 where `compared` is at least 0 and else -1, or 1 where `compared` is
-            negative and else 0.
+        name: the layer's name.
+        activation: a tensor of the binary model: what the layer's quantizer reads, or without one the activation.
+        quantizer: the layer's own quantizer; None where a layer before it makes the activation.
+        compared: the tensor of the deployment graph whose sign is the activation.
+        order: int (channels,): channel i of `compared` is channel order[i] of the activation.
+        signs: True: the activation is +1 where `compared` is at least 0, and else -1. False: it is 1 where
+            `compared` is negative, and else 0.
     """
 
     name: str
@@ -38,9 +38,9 @@ class FloatLayer:
     """A layer with binary kernels that multiplies float activations.
 
     Attributes:
-        name: of the layer.
-        reason: why, a sentence that ends without a full stop.
-        from_step: whether a binary activation stands before it, so that binary operands were meant.
+        name: the layer's name.
+        reason: why it stays a float layer, a sentence without the full stop at its end.
+        from_step: whether a binary activation stands before it, so that a binary product was intended.
     """
 
     name: str
@@ -50,10 +50,14 @@ class FloatLayer:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A binary model (its nested models inlined), its deployment graph, and what corresponds in them.
+    """A binary model, its deployment graph, and what corresponds in them.
 
-    Readers are in the order of the graph; layers that share an activation appear as the first of them.
-    `floats` are the layers with binary kernels that stay float layers.
+    Attributes:
+        binary: the binary model, its nested models inlined.
+        graph: the deployment graph.
+        readers: the layers that read binary activations, in the order of the graph. Of several layers that read the
+            same activation only the first is among them.
+        floats: the layers with binary kernels that stay float layers.
     """
 
     binary: keras.Model
@@ -62,33 +66,46 @@ class Deployment:
     floats: tuple[FloatLayer, ...] = ()
 
     def probes(self) -> keras.Model:
-        """The deployment graph up to its binary activations: one output, (batch, all of them side by side)."""
+        """The deployment graph up to its binary activations.
+
+        Returns:
+            A model with one output, (batch, activations): what `compared` of each reader holds, side by side.
+        """
         taken = {layer.name for layer in self.graph.layers}
-        # Named apart from every layer of the graph.
+        # A prefix longer than any name of the graph that begins alike, so that no name is taken.
         prefix = "probe" + "_" * max([0, *(len(name) for name in taken if name.startswith("probe"))])
         flat = [keras.layers.Flatten(name=f"{prefix}_{i}")(reader.compared) for i, reader in enumerate(self.readers)]
         joined = flat[0] if len(flat) == 1 else keras.layers.Concatenate(name=f"{prefix}_all")(flat)
         return keras.Model(tf.nest.pack_sequence_as(self.graph._nested_inputs, self.graph.inputs), joined)
 
     def count_flips(self, images: Any, probed: np.ndarray) -> dict[str, tuple[int, int]]:
-        """`flips_by_image` summed over the images: (flipped, total) for each reader, by name."""
+        """Counts the activations that differ from the binary model's, over all images.
+
+        Args:
+            images: as for `flips_by_image`.
+            probed: as for `flips_by_image`.
+
+        Returns:
+            For each reader, by name: how many activations differ, and of how many.
+        """
         return {
             name: (int(flipped.sum()), total * len(flipped))
             for name, (flipped, total) in self.flips_by_image(images, probed).items()
         }
 
     def flips_by_image(self, images: Any, probed: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
-        """Counts the activations on which something that ran `probes()` and the binary model in Keras differ.
+        """Counts the activations that differ from the binary model's, image by image.
 
-        In floating point a value within rounding of its threshold may fall on either side.
+        The binary model runs in Keras; an interpreter, for example, has run the graph that `probes` returns. In
+        floating point a value that is as near to its threshold as rounding errors are large may fall on either side.
 
         Args:
             images: inputs, as the model takes them, few enough to be evaluated at once.
-            probed: what `probes()` computed for them, (batch, activations).
+            probed: the output of `probes` for these images, (batch, activations).
 
         Returns:
-            For each reader, by name in the order of the graph: how many flipped, int (batch,), and of how many in
-            one image.
+            For each reader, by name in the order of the graph: how many activations differ, int (batch,), and how
+            many there are in one image.
         """
         activations = self._activations(images, training=False)
         flips: dict[str, tuple[np.ndarray, int]] = {}
@@ -105,6 +122,6 @@ class Deployment:
 
     @cached_property
     def _activations(self) -> keras.Model:
-        """The binary model up to what its readers read."""
+        """The binary model up to `activation` of each reader, one output for each of them."""
         inputs = tf.nest.pack_sequence_as(self.binary._nested_inputs, self.binary.inputs)
         return keras.Model(inputs, [reader.activation for reader in self.readers])

@@ -1,6 +1,6 @@
 """The first pass of deployment: one flat graph in float32, in which every call says whether it is in training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bduo_tf import _graph
@@ -11,7 +11,7 @@ __all__ = ["Inliner", "in_float32"]
 
 
 def in_float32(config: Any) -> Any:
-    """A layer's configuration in which float32 takes the place of half precision, in quantizers inside it too."""
+    """Replaces half precision by float32 in a layer's configuration, and in those of the quantizers inside it."""
     if isinstance(config, dict):
         return {k: _precision(v) if k == "dtype" else in_float32(v) for k, v in config.items()}
     if isinstance(config, list):
@@ -22,13 +22,16 @@ def in_float32(config: Any) -> Any:
 
 
 def _precision(dtype: Any) -> Any:
-    """A dtype or a policy's configuration; float32 for half and for mixed precision."""
+    """Returns "float32" for a half-precision or mixed-precision policy (its name or configuration), else the policy."""
     name = dtype["config"].get("name", "") if isinstance(dtype, dict) and "config" in dtype else dtype
     return "float32" if isinstance(name, str) and name.removeprefix("mixed_") in HALF_PRECISION else dtype
 
 
 def _without_half(argument: Any) -> Any:
-    """An argument of a call; float32 for a type of half precision, as tf.cast takes it, in loaded models by name."""
+    """Returns tf.float32 for a half-precision type among a call's arguments, else the argument.
+
+    tf.cast takes such a type. In a model that was loaded it stands by its name.
+    """
     name = argument.name if isinstance(argument, tf.DType) else argument
     return tf.float32 if isinstance(name, str) and name in HALF_PRECISION else argument
 
@@ -41,13 +44,9 @@ class _Tensor:
 
 
 class Inliner(_graph.GraphRewriter[Any]):
-    """Copies a model, its nested models inlined."""
+    """Copies a model in float32, with the calls of nested models in place of these."""
 
     caller = "to_lce_graph"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._training: bool | None = None  # what the nested model being walked was called with
 
     def is_value(self, x: Any) -> bool:
         return isinstance(x, _Tensor)
@@ -65,21 +64,19 @@ class Inliner(_graph.GraphRewriter[Any]):
         return keras.Input(batch_shape=like.shape, dtype="float32", name=tensor._keras_history.layer.name)
 
     def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
-        # Layers of several nested models, now side by side, may bear the same name.
+        # Layers of different nested models, which may have the same name, end up in one model.
         return super().clone(layer, **{"name": self.unique_name(layer.name), **changes})
 
     def adapted(self, config: Any) -> Any:
         return in_float32(config)
 
-    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def convert(self, call: _graph.Call) -> Any:
+        layer = call.layer
         if _graph.is_graph(layer):
-            inputs, others = _graph.call_inputs(layer, args, kwargs)
-            outer, training = self._training, others.get("training")
-            self._training = outer if training is None else training
-            outputs = self.walk(layer, inputs)
-            self._training = outer
-            return outputs
-        args, kwargs = tf.nest.map_structure(_without_half, (args, kwargs))
-        if self._training is not None and layer._expects_training_arg and kwargs.get("training") is None:
-            kwargs = {**kwargs, "training": self._training}
-        return self.copy_call(layer, args, kwargs)
+            inputs, others = _graph.call_inputs(layer, call.args, call.kwargs)
+            training = others.get("training")
+            return self.walk(layer, inputs, call.training if training is None else training)
+        args, kwargs = tf.nest.map_structure(_without_half, (call.args, call.kwargs))
+        if call.training is not None and layer._expects_training_arg and kwargs.get("training") is None:
+            kwargs = {**kwargs, "training": call.training}
+        return self.copy_call(replace(call, args=args, kwargs=kwargs))

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bduo_tf import _graph
 from bduo_tf._kinds import is_exactly
 from bduo_tf.backend import keras, tf
+from bduo_tf.deployment._layers import ChannelAffine, ConstantPad
 from bduo_tf.deployment._values import Binary, Bits
-from bduo_tf.layers import ChannelAffine, ConstantPad
 
 if TYPE_CHECKING:
     from bduo_tf.deployment._rewriting import Deployer
 
 __all__ = ["MAX_POOLS", "move"]
 
-# Layers that leave every channel where it is ...
+# Layers that leave the order of the channels as it is, so that they can be applied to channels in any order.
 _BY_CHANNEL = (
     keras.layers.Cropping1D,
     keras.layers.Cropping2D,
@@ -35,8 +36,9 @@ MAX_POOLS = (
     keras.layers.GlobalMaxPool2D,
     keras.layers.GlobalMaxPool3D,
 )
-# ... and layers and TensorFlow's operations that may move channels too.
+# Layers that may move channels, so that these must be in the activation's order before.
 _ANYWHERE = (keras.layers.Concatenate, keras.layers.Flatten, keras.layers.Permute, keras.layers.Reshape)
+# The same of TensorFlow's operations, by the symbols that Keras gives to layers of them.
 _OPERATIONS = {
     "__operators__.getitem",
     "compat.v1.gather",
@@ -62,38 +64,45 @@ _OPERATIONS = {
 }
 
 
-def move(deployer: "Deployer", layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The bits, nested as the outputs, of a layer that moves binary activations; None for any other layer."""
-    values = deployer.values(args, kwargs)
-    alike = all(isinstance(v, Binary) and v.signs == values[0].signs for v in values)
+def move(deployer: "Deployer", call: _graph.Call) -> Any:
+    """Moves binary activations as a layer does that only moves them.
+
+    Args:
+        deployer: the rewriter of the graph.
+        call: a call that reads at least one binary activation.
+
+    Returns:
+        The moved activations, nested as the outputs of the call; None for a layer that makes other numbers of them.
+    """
+    layer, values = call.layer, deployer.values(call.args, call.kwargs)
+    first = values[0]
+    alike = all(isinstance(v, Binary) and v.signs == first.signs for v in values)
     if not alike or getattr(layer, "data_format", "channels_last") != "channels_last":
         return None
-    if len(values) == 1 and (folded := deployer.fold(layer, values[0])) is not None:
+    if len(values) == 1 and (folded := deployer.fold(call, first)) is not None:
         return folded
-    name = values[0].name
     if is_exactly(layer, _ZERO_PADDING):
-        # 1 stands for a 0/1 activation that is off; a sign is never 0.
-        return None if values[0].signs else _pad(deployer, layer, deployer.compare(values[0]))
+        # A zero is a 0/1 activation that is off, but it is no sign.
+        return None if first.signs else _pad(deployer, layer, deployer.tensors.bits(first))
     if is_exactly(layer, MAX_POOLS):
-        return _max(deployer, layer, deployer.compare(values[0]))
+        return _max(deployer, layer, deployer.tensors.bits(first))
     if is_exactly(layer, _BY_CHANNEL) and getattr(layer, "interpolation", "nearest") == "nearest":
-        bits = deployer.compare(values[0])
+        bits = deployer.tensors.bits(first)
         return replace(bits, tensor=deployer.call_copy(layer, (bits.tensor,), {}))
     if is_exactly(layer, _ANYWHERE) or getattr(layer, "symbol", "") in _OPERATIONS:
-        if any(tensor.shape[-1] is None for tensor in tf.nest.flatten(deployer.node.outputs)):
-            return None
-        return _move_anywhere(deployer, layer, args, kwargs, values[0].signs, name)
+        return None if any(tensor.shape[-1] is None for tensor in call.outputs) else _move_anywhere(deployer, call)
     return None
 
 
 def _pad(deployer: "Deployer", layer: keras.layers.Layer, bits: Bits) -> Bits:
+    """A margin of 0/1 activations that are off, where the sign tensor is positive."""
     margins = layer.padding if isinstance(layer.padding[0], Sequence) else [layer.padding]
     pad = ConstantPad([*margins, (0, 0)], 1.0, name=deployer.unique_name(layer.name))
     return replace(bits, tensor=pad(bits.tensor))
 
 
 def _max(deployer: "Deployer", layer: keras.layers.Layer, bits: Bits) -> Bits:
-    """The largest sign, or of 0/1 activations, which are on where the tensor is negative, the least number."""
+    """A max pool of activations. 0/1 activations are on where the tensor is negative, so that its minimum is taken."""
     if bits.signs:
         return replace(bits, tensor=deployer.call_copy(layer, (bits.tensor,), {}))
 
@@ -106,17 +115,13 @@ def _max(deployer: "Deployer", layer: keras.layers.Layer, bits: Bits) -> Bits:
     return replace(bits, tensor=negative(deployer.call_copy(layer, (negative(bits.tensor),), {})))
 
 
-def _move_anywhere(
-    deployer: "Deployer",
-    layer: keras.layers.Layer,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    signs: bool,
-    name: str,
-) -> Any:
-    def tensor(x: Any) -> Any:
-        return deployer.in_order(deployer.compare(x)).tensor if deployer.is_value(x) else x
+def _move_anywhere(deployer: "Deployer", call: _graph.Call) -> Any:
+    """Makes the same call with the sign tensors in place of the activations, their channels in order."""
+    first = deployer.values(call.args, call.kwargs)[0]
 
-    args, kwargs = tf.nest.map_structure(tensor, args), tf.nest.map_structure(tensor, kwargs)
-    outputs = deployer.call_copy(layer, args, kwargs)
-    return tf.nest.map_structure(lambda t: Bits(t, name, np.arange(t.shape[-1]), signs), outputs)
+    def tensor(x: Any) -> Any:
+        return deployer.tensors.in_order(deployer.tensors.bits(x)).tensor if deployer.is_value(x) else x
+
+    args, kwargs = tf.nest.map_structure(tensor, call.args), tf.nest.map_structure(tensor, call.kwargs)
+    outputs = deployer.call_copy(call.layer, args, kwargs)
+    return tf.nest.map_structure(lambda t: Bits(t, first.name, np.arange(t.shape[-1]), first.signs), outputs)

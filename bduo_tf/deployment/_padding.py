@@ -6,10 +6,9 @@ around 224 pixels (ResNet's stem, kernel 7, stride 2) is 3 before and 3 after, o
 after. The last pixels of such a margin are read by no window: without them the sizes fit only where the two are equal.
 """
 
-from typing import Any
-
 import numpy as np
 
+from bduo_tf._graph import Call
 from bduo_tf._kinds import is_exactly
 from bduo_tf.backend import keras, tf
 
@@ -20,16 +19,16 @@ Margins = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right
 _STRIDED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 
 
-def zero_margins(node: Any) -> Margins | None:
-    """The margins of zeros that a call puts around (batch, height, width, channels), None if it does anything else."""
-    layer = node.layer
-    if len(node.keras_inputs) != 1 or len(node.keras_inputs[0].shape) != 4:
+def zero_margins(call: Call) -> Margins | None:
+    """The margins of zeros that a call puts around (batch, height, width, channels); None if it does anything else."""
+    layer = call.layer
+    if len(call.inputs) != 1 or len(call.inputs[0].shape) != 4:
         return None
     if is_exactly(layer, keras.layers.ZeroPadding2D) and layer.data_format == "channels_last":
         return layer.padding
     if getattr(layer, "symbol", "") in ("compat.v1.pad", "pad"):
-        named = {**dict(zip(("tensor", "paddings", "mode", "name", "constant_values"), node.call_args, strict=False))}
-        named |= node.call_kwargs
+        names = ("tensor", "paddings", "mode", "name", "constant_values")
+        named = {**dict(zip(names, call.args, strict=False)), **call.kwargs}
         constant = named.get("mode", "CONSTANT").upper() == "CONSTANT" and named.get("constant_values", 0) == 0
         paddings = named["paddings"]
         if constant and isinstance(paddings, (list, tuple, np.ndarray, tf.Tensor)):
@@ -40,11 +39,11 @@ def zero_margins(node: Any) -> Margins | None:
 
 
 def margins_read(margins: Margins, size: tuple[int | None, ...], conv: keras.layers.Layer) -> Margins:
-    """The same margins without the last pixels that no window of `conv` reads.
+    """The same margins without those pixels at the end that no window of a convolution reads.
 
     Args:
-        margins: of zeros.
-        size: (height, width) of what they are put around.
+        margins: the margins of zeros.
+        size: (height, width) of the image that they are put around.
         conv: the only layer that reads the result.
     """
     if not (
@@ -60,7 +59,7 @@ def margins_read(margins: Margins, size: tuple[int | None, ...], conv: keras.lay
 
 
 def _read(before: int, after: int, size: int | None, kernel: int, stride: int, dilation: int) -> int:
-    """How many of the pixels after the last one some window covers."""
+    """How many pixels of the margin behind the image at least one window covers, along one axis."""
     if size is None:
         return after
     window = (kernel - 1) * dilation + 1

@@ -1,4 +1,8 @@
-"""The second pass of deployment: what is pending is folded into thresholds, and binary layers become +1/-1."""
+"""The second pass of deployment: binary layers become +1/-1 convolutions, and what lies between them thresholds.
+
+The pass puts off what batch norms, splits and activations do. What a layer reads at last decides the form in which it
+is computed: a binary layer reads thresholds into which all of that is folded, a float layer reads floats.
+"""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -7,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bduo_tf import _graph
-from bduo_tf._kinds import TRAINING_ONLY, is_exactly
-from bduo_tf.backend import keras, lq, tf
+from bduo_tf._kinds import NOT_AT_INFERENCE, is_exactly
+from bduo_tf.backend import keras, tf
 from bduo_tf.deployment import _moving, _padding
 from bduo_tf.deployment._binary_layers import (
     PRODUCTS,
@@ -19,35 +23,35 @@ from bduo_tf.deployment._binary_layers import (
 )
 from bduo_tf.deployment._deployment import FloatLayer, Reader
 from bduo_tf.deployment._inlining import Inliner
-from bduo_tf.deployment._thresholds import least_on, thresholds
+from bduo_tf.deployment._layers import ChannelAffine, ConstantPad
+from bduo_tf.deployment._tensors import Tensors
 from bduo_tf.deployment._values import Activation, Binary, Bits, Value
-from bduo_tf.layers import ChannelAffine, ChannelGather, ConstantPad, ThresholdCompare, ThresholdSplit, ThresholdStep
+from bduo_tf.layers import ThresholdSplit
 from bduo_tf.quantizers import is_sign, step_of
 
 __all__ = ["Deployer"]
 
 
 class Deployer(Inliner):
-    """Walks a flat graph, putting off what batch norms, splits and activations do until a layer reads it."""
+    """Rewrites a flat graph of binary layers in +1/-1 arithmetic.
 
-    def __init__(self) -> None:
+    Args:
+        flat: the model that will be rewritten. Which layers read each of its tensors decides what can be put off.
+
+    Attributes:
+        tensors: computes the values that a layer reads.
+        readers: the layers that read binary activations, as far as the graph was walked.
+        floats: the layers with binary kernels that stay float layers, likewise.
+    """
+
+    def __init__(self, flat: keras.Model) -> None:
         super().__init__()
-        self._products = SignedProducts(self.unique_name)
-        # What was already computed for another reader of the value.
-        self._contents: dict[Value | Binary, Any] = {}
-        self._compared: dict[Activation, Bits] = {}
-        self._calls: dict[tuple[int, Value | Binary], Any] = {}
-        self._readers_of: defaultdict[int, list[keras.layers.Layer | None]] = defaultdict(list)
+        self.tensors = Tensors(self.unique_name)
         self.readers: list[Reader] = []
         self.floats: list[FloatLayer] = []
-
-    def rewrite(self, model: keras.Model, name: str) -> keras.Model:
-        for node in _graph.nodes(model):
-            for tensor in node.keras_inputs:
-                self._readers_of[id(tensor)].append(node.layer)
-        for tensor in model.outputs:
-            self._readers_of[id(tensor)].append(None)
-        return super().rewrite(model, name)
+        self._products = SignedProducts(self.unique_name)
+        self._outputs: dict[tuple[int, Value | Binary], Any] = {}
+        self._readers_of = _readers(flat)
 
     def is_value(self, x: Any) -> bool:
         return isinstance(x, (Value, Activation, Bits))
@@ -55,130 +59,61 @@ class Deployer(Inliner):
     def wrap(self, tensor: Any) -> Value:
         return Value(tensor)
 
-    # What a value is, as a tensor.
-
     def unwrap(self, value: Value | Binary) -> Any:
-        if isinstance(value, Value) and value.scale is None:
-            return value.tensor
-        if value not in self._contents:
-            self._contents[value] = self._affine(value) if isinstance(value, Value) else self._as_float(value)
-        return self._contents[value]
+        return self.tensors.floats(value)
 
-    def _affine(self, value: Value) -> Any:
-        affine = ChannelAffine(value.copies, name=self.unique_name(value.name))
-        content = affine(value.tensor)
-        affine.set_weights(value.affine())
-        return content
-
-    def _as_float(self, value: Binary) -> Any:
-        """1 and 0, or +1 and -1, for a layer that is not binary."""
-        name = self.unique_name(f"{value.name}_{'sign' if value.signs else 'step'}")
-        if value.signs:
-            return lq.quantizers.SteSign(name=name)(self.in_order(self.compare(value)).tensor)
-        if isinstance(value, Bits):  # on where -tensor > 0
-            tensor, tau = self.in_order(value).tensor, np.zeros((len(value.order), 1))
-            orientation = -np.ones(len(value.order))
-        else:
-            tensor, (orientation, tau) = value.source.tensor, self._thresholds(value)
-        oriented = bool((orientation < 0).any())
-        step = ThresholdStep(tau.shape[1], oriented=oriented, name=name)
-        content = step(tensor)
-        step.set_weights([tau.T, orientation] if oriented else [tau.T])
-        return content
-
-    def compare(self, value: Binary) -> Bits:
-        """The activation as the sign of a tensor, the copies of all channels one after the other."""
-        if isinstance(value, Bits):
-            return value
-        if value not in self._compared:
-            source, channels = value.source, value.source.tensor.shape[-1]
-            order = np.arange(channels * source.copies).reshape(channels, source.copies).T.ravel()
-            if value.signs and source.scale is None and value.level == 0 and not value.strict:
-                tensor = source.tensor  # its sign is the activation
-            else:
-                orientation, tau = self._thresholds(value)
-                if value.signs and source.terms is None:  # of integers tau lies between those it may be
-                    tau = least_on(tau)
-                oriented = bool((orientation < 0).any())
-                name = self.unique_name(f"{self.node.layer.name}_compare")
-                compare = ThresholdCompare(source.copies, oriented=oriented, rising=value.signs, name=name)
-                tensor = compare(self._copied(source.tensor) if source.shared else source.tensor)
-                compare.set_weights([tau.T, orientation] if oriented else [tau.T])
-            self._compared[value] = Bits(tensor, value.name, order, value.signs)
-        return self._compared[value]
-
-    def _copied(self, tensor: Any) -> Any:
-        """The same numbers in memory of their own.
-
-        TFLite of the version that LCE is built with subtracts in place, and where the shape was changed in between it
-        does not see that other layers read the same memory.
-        """
-        name, shape = self.unique_name(f"{self.node.layer.name}_copy"), tuple(tensor.shape[1:])
-        pixels = keras.layers.Reshape((1, -1, shape[-1]), name=self.unique_name(f"{name}_pixels"))(tensor)
-        pixels = keras.layers.MaxPool2D(1, name=name)(pixels)
-        return keras.layers.Reshape(shape, name=self.unique_name(f"{name}_shape"))(pixels)
-
-    @staticmethod
-    def _thresholds(value: Activation) -> tuple[np.ndarray, np.ndarray]:
-        scale, offset = value.source.affine()
-        source = value.source
-        return thresholds(
-            scale, offset, level=value.level, strict=value.strict, terms=source.terms, spacing=source.spacing
-        )
-
-    def in_order(self, bits: Bits) -> Bits:
-        """The same with the tensor's channels in the activation's order."""
-        if np.array_equal(bits.order, np.arange(len(bits.order))):
-            return bits
-        gather = ChannelGather(np.argsort(bits.order).tolist(), name=self.unique_name(f"{bits.name}_ordered"))
-        return replace(bits, tensor=gather(bits.tensor), order=np.arange(len(bits.order)))
-
-    # What becomes of a call.
-
-    def convert(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def convert(self, call: _graph.Call) -> Any:
+        layer = call.layer
         if (coupled := _graph.coupled_inside(layer)) is not None:
             raise ValueError(
                 f"to_lce_graph: the activation of layer {layer.name!r} is still coupled ({coupled[1].levels + 1} "
                 "levels). Call bduo_tf.decouple(model) first, and fine-tune what it returns."
             )
-        self._require_inference(layer, kwargs)
-        if is_exactly(layer, TRAINING_ONLY) or _is_identity(layer):
-            return args[0]
+        self._require_inference(call)
+        if is_exactly(layer, NOT_AT_INFERENCE) or _is_identity(layer):
+            return call.args[0]
         if _is_binary(quantizer := _graph.activation_of(layer)):
-            return self._activate(layer.name, quantizer, args[0])
+            return self._activate(layer.name, quantizer, call.args[0])
         if _is_binary(quantizer := getattr(layer, "input_quantizer", None)):
-            # The same call again is the same output again: converters merge equal operators.
-            call = (id(layer), args[0])
-            if call not in self._calls:
-                self._calls[call] = self._read(layer, self._activate(layer.name, quantizer, args[0]), args, kwargs)
-            return self._calls[call]
-        values = self.values(args, kwargs)
+            # A shared layer that reads the same value again returns the same output: converters merge equal
+            # operators, and then the number of binary layers in the file would differ from that in the graph.
+            key = (id(layer), call.args[0])
+            if key not in self._outputs:
+                self._outputs[key] = self._read(call, self._activate(layer.name, quantizer, call.args[0]))
+            return self._outputs[key]
+        values = self.values(call.args, call.kwargs)
         if any(isinstance(v, Binary) for v in values):
-            if (moved := _moving.move(self, layer, args, kwargs)) is not None:
+            if (moved := _moving.move(self, call)) is not None:
                 return moved
             if getattr(layer, "input_quantizer", None) is None and is_exactly(layer, PRODUCTS):
-                return self._read(layer, args[0], args, kwargs)
+                return self._read(call, call.args[0])
         if is_exactly(layer, PRODUCTS) and _is_binary(layer.activation):
-            return self._activate(layer.name, layer.activation, self._linear(layer, args, kwargs))
-        if len(values) == 1 and (folded := self.fold(layer, values[0])) is not None:
+            return self._activate(layer.name, layer.activation, self.copy_call(call, activation="linear"))
+        if len(values) == 1 and (folded := self.fold(call, values[0])) is not None:
             return folded
-        return self.copy_call(layer, args, kwargs)
+        return self.copy_call(call)
 
     @staticmethod
-    def _require_inference(layer: keras.layers.Layer, kwargs: dict[str, Any]) -> None:
-        kinds = (keras.layers.BatchNormalization, *TRAINING_ONLY)
-        if isinstance(layer, kinds) and kwargs.get("training") not in (None, False, 0):
+    def _require_inference(call: _graph.Call) -> None:
+        kinds = (keras.layers.BatchNormalization, *NOT_AT_INFERENCE)
+        if isinstance(call.layer, kinds) and call.kwargs.get("training") not in (None, False, 0):
             raise ValueError(
-                f"to_lce_graph: layer {layer.name!r} ({type(layer).__name__}) is called with training=True, so that it "
-                "acts at inference as in training. Build the model without that argument."
+                f"to_lce_graph: layer {call.layer.name!r} ({type(call.layer).__name__}) is called with training=True, "
+                "so that it acts at inference as in training. Build the model without that argument."
             )
 
     def _activate(self, name: str, quantizer: Any, value: Value | Binary) -> Binary:
-        """The binary activation of a value by a step or a sign."""
+        """The binary activation of a value.
+
+        Args:
+            name: the name of the layer that applies the quantizer.
+            quantizer: a step or a sign.
+            value: what it is applied to.
+        """
         step = step_of(quantizer)
         if isinstance(value, (Activation, Bits)):
             if value.signs == (step is None):
-                return value  # 0 and 1, or signs, stay what they are
+                return value  # a step of 0 and 1 gives 0 and 1 again, and a sign of signs the signs
             if isinstance(value, Activation) and value.signs:
                 return replace(value, signs=False)
             value = Value(self.unwrap(value), value.name)
@@ -186,18 +121,19 @@ class Deployer(Inliner):
             return Activation(value, name, level=0.0, strict=False, signs=True)
         return Activation(value, name, level=step.threshold, strict=step.strict, signs=False)
 
-    def _linear(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
-        """The output of a layer before its activation function."""
-        if id(layer) not in self._clones:
-            self._clones[id(layer)] = self.clone(layer, activation="linear")
-            self._clones[id(layer)](self.unwrap(args[0]))
-            self._clones[id(layer)].set_weights(_graph.latent_weights(layer))
-        return self.copy_call(layer, args, kwargs)
+    def _read(self, call: _graph.Call, value: Binary) -> Any:
+        """The output of a layer with a kernel that reads a binary activation.
 
-    def _read(self, layer: keras.layers.Layer, value: Binary, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A layer with a kernel that reads a binary activation, its own or one of a layer before it."""
+        Args:
+            call: the call of the layer.
+            value: the activation, made by the layer's own quantizer or by a layer before it.
+
+        Raises:
+            ValueError: a layer for 0/1 activations is of a kind that LCE cannot run, or its kernel is not binary.
+        """
+        layer = call.layer
         own = getattr(layer, "input_quantizer", None)
-        problem = unsupported(layer, tuple(self.node.keras_inputs[0].shape), value.signs)
+        problem = unsupported(layer, tuple(call.inputs[0].shape), value.signs)
         kernel = binary_kernel(layer) if hasattr(layer, "kernel") else None
         if not value.signs and (own is not None or kernel is not None):
             if problem:
@@ -214,14 +150,14 @@ class Deployer(Inliner):
         if problem or kernel is None:
             if problem and has_binary_kernel(layer):
                 self.floats.append(FloatLayer(layer.name, f"it {problem}", from_step=True))
-            return self._copy(layer, args, kwargs, lost="")
+            return self._copy(call, lost="")
 
-        bits = self.compare(value)
+        bits = self.tensors.bits(value)
         if all(reader.compared is not bits.tensor for reader in self.readers):
-            [activation] = self.node.keras_inputs
+            [activation] = call.inputs
             self.readers.append(Reader(layer.name, activation, own, bits.tensor, bits.order, bits.signs))
         result = self._products.product(layer, bits, kernel)
-        result = replace(result, shared=self._is_shared(layer, result.tensor))
+        result = replace(result, shared=self._is_shared(call, result.tensor))
         if layer.activation is keras.activations.linear:
             return result
         if _is_binary(layer.activation):
@@ -230,12 +166,21 @@ class Deployer(Inliner):
         activation = keras.layers.Activation(layer.activation, name=self.unique_name(f"{layer.name}_activation"))
         return Value(activation(self.unwrap(result)))
 
-    # What is put off.
+    # Layers that are put off.
 
-    def fold(self, layer: keras.layers.Layer, value: Value | Binary) -> Value | Binary | None:
-        """The output of a layer that can be put off or done before what is pending; None for all others."""
+    def fold(self, call: _graph.Call, value: Value | Binary) -> Value | Binary | None:
+        """Puts a layer off, or does it before what is already put off, where that gives the same output.
+
+        Args:
+            call: the call of the layer.
+            value: the only value that it reads.
+
+        Returns:
+            Its output; None where it must be computed from the value's content.
+        """
+        layer = call.layer
         if isinstance(value, Activation):
-            # What keeps the order of numbers may be done to the numbers that the activation is of.
+            # An activation grows with the numbers that it is made of, so that the maximum can be taken of those.
             if is_exactly(layer, (*_moving.MAX_POOLS, keras.layers.Flatten)):
                 source = self._fold_monotone(layer, value.source)
                 return None if source is None else replace(value, source=source)
@@ -247,31 +192,48 @@ class Deployer(Inliner):
             theta = layer.get_weights()[0].astype(np.float64)
             scale = np.broadcast_to(scale, theta.shape)
             return replace(value, name=layer.name, scale=scale, offset=offset - theta)
-        if is_exactly(layer, keras.layers.BatchNormalization) and self._by_channel(layer, value):
-            folded = self._fold_norm(layer, value)
-            at_once = value.scale is None and (self._is_fused_norm(value) or self._is_stream(value))
-            return Value(self.unwrap(folded), layer.name, lost=value.lost) if at_once else folded
+        if is_exactly(layer, keras.layers.BatchNormalization):
+            self._require_vector(layer, value)
+            if self._by_channel(layer, value):
+                folded = self._fold_norm(layer, value)
+                at_once = value.scale is None and (self._is_fused_norm(call, value) or self._is_stream(call, value))
+                return Value(self.unwrap(folded), layer.name, lost=value.lost) if at_once else folded
         return None if value.scale is None else self._fold_monotone(layer, value)
 
-    def _is_fused_norm(self, value: Value) -> bool:
-        """Whether TFLite will take the norm under conversion into the kernel of a float product before it."""
+    def _is_fused_norm(self, call: _graph.Call, value: Value) -> bool:
+        """Whether TFLite will take a batch norm into the kernel of the float convolution or dense layer before it."""
         producer = value.tensor._keras_history.layer
         binary = _is_binary(getattr(producer, "input_quantizer", None))
-        alone = len(self._readers_of[id(self.node.keras_inputs[0])]) == 1
+        alone = len(self._readers_of[id(call.inputs[0])]) == 1
         return alone and _is_product(producer) and not binary and _is_linear(getattr(producer, "activation", None))
 
-    def _is_stream(self, value: Value) -> bool:
-        """Whether the norm under conversion is of floats and has to be computed as floats for some reader anyway."""
-        readers = self._readers_of[id(tf.nest.flatten(self.node.outputs)[0])]
+    def _is_stream(self, call: _graph.Call, value: Value) -> bool:
+        """Whether some reader of a batch norm of floats needs its output as floats, so that it is computed anyway."""
+        readers = self._readers_of[id(call.outputs[0])]
         return value.terms is None and len(readers) > 1 and any(map(_reads_floats, readers))
 
     @staticmethod
     def _by_channel(layer: keras.layers.BatchNormalization, value: Value) -> bool:
-        axes = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-        return axes in ([-1], [len(value.tensor.shape) - 1]) and value.copies == 1
+        """Whether a batch norm has one scale for each channel, the last axis, of a value without copies."""
+        return _axes(layer, value) == [len(value.tensor.shape) - 1] and value.copies == 1
+
+    @staticmethod
+    def _require_vector(layer: keras.layers.BatchNormalization, value: Value) -> None:
+        """Raises an error if a batch norm has a scale for each channel and position of a binary layer's output."""
+        # The convolution, or behind one that stands for a one-dimensional layer the change of the shape.
+        products = (keras.layers.Conv2D, keras.layers.Reshape)
+        from_product = value.terms is not None and isinstance(value.tensor._keras_history.layer, products)
+        axes = _axes(layer, value)
+        if from_product and len(axes) > 1 and len(value.tensor.shape) - 1 in axes:
+            raise ValueError(
+                f"to_lce_graph: layer {layer.name!r} (BatchNormalization) has a scale for each channel and position of "
+                "the output of a binary layer. LCE's converter would take these scales into the binary layer, which "
+                "can have one for each channel only. Normalize the channels alone (axis=-1)."
+            )
 
     @staticmethod
     def _fold_norm(layer: keras.layers.BatchNormalization, value: Value) -> Value:
+        """The output of a batch norm, its scale and offset put off."""
         scale, offset = value.affine()
         mean, variance = (w.numpy().astype(np.float64) for w in (layer.moving_mean, layer.moving_variance))
         gamma = layer.gamma.numpy().astype(np.float64) if layer.scale else np.ones_like(mean)
@@ -282,7 +244,7 @@ class Deployer(Inliner):
         )
 
     def _fold_monotone(self, layer: keras.layers.Layer, value: Value) -> Value | None:
-        """A pool or a flattening, done before what is pending; None where that cannot be."""
+        """The output of a max pool or a Flatten, done before what is put off; None where that cannot be."""
         scale, offset = value.affine()
         if is_exactly(layer, keras.layers.Flatten):
             positions = value.tensor.shape[1:-1]
@@ -295,7 +257,7 @@ class Deployer(Inliner):
             return replace(flat, scale=np.tile(scale, (tile, 1)), offset=np.tile(offset, (tile, 1)))
         if not is_exactly(layer, _moving.MAX_POOLS) or layer.data_format != "channels_last":
             return None
-        # A maximum of what grows with the tensor is that of the tensor's maximum.
+        # max(s x + o) = s max(x) + o for s >= 0. Where s is negative, -x is pooled and -s put off instead.
         negative, tensor = scale[:, 0] < 0, value.tensor
         if negative.any():
             orientation = np.where(negative, -1.0, 1.0)[:, None]
@@ -307,42 +269,58 @@ class Deployer(Inliner):
             return replace(value, tensor=self.clone(layer)(tensor), name=layer.name)
         return replace(value, tensor=self.clone(layer)(tensor), name=layer.name, scale=scale, offset=offset)
 
-    # What stays a float layer.
+    # Layers that stay float layers.
 
-    def copy_call(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        values = self.values(args, kwargs)
+    def copy_call(self, call: _graph.Call, **changes: Any) -> Any:
+        layer, values = call.layer, self.values(call.args, call.kwargs)
         lost = next((_lost(layer, value) for value in values if _lost(layer, value)), "")
         for sub in layer._flatten_layers():
             if has_binary_kernel(sub):
-                read = ", ".join(repr(tensor._keras_history.layer.name) for tensor in self.node.keras_inputs)
+                read = ", ".join(repr(tensor._keras_history.layer.name) for tensor in call.inputs)
                 inner = "" if sub is layer else f"it is inside of {layer.name!r} ({type(layer).__name__}), and "
                 binary = getattr(getattr(sub, "input_quantizer", None), "precision", None) == 1
                 reason = f"{inner}{lost or f'it reads the floats of {read}'}"
                 self.floats.append(FloatLayer(sub.name, reason, from_step=bool(lost) or (binary and bool(inner))))
-        if (margins := _padding.zero_margins(self.node)) is not None:
-            [output] = tf.nest.flatten(self.node.outputs)
-            readers = self._readers_of[id(output)]
+        if (margins := _padding.zero_margins(call)) is not None:
+            readers = self._readers_of[id(call.outputs[0])]
             if len(readers) == 1 and readers[0] is not None:
-                size = self.node.keras_inputs[0].shape[1:3]
+                size = call.inputs[0].shape[1:3]
                 needed = _padding.margins_read(margins, tuple(size), readers[0])
                 pad = ConstantPad((*needed, (0, 0)), name=self.unique_name(layer.name))
                 return Value(pad(self.unwrap(values[0])), lost=lost)
-        return self._copy(layer, args, kwargs, "" if _is_product(layer) else lost)
+        return self._copy(call, "" if _is_product(layer) else lost, **changes)
 
-    def _copy(self, layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any], lost: str) -> Any:
-        outputs = self.call_copy(layer, args, kwargs)
+    def _copy(self, call: _graph.Call, lost: str, **changes: Any) -> Any:
+        """The values of the same call of a copy of the layer; for `lost` see `Value`."""
+        outputs = self.call_copy(call.layer, call.args, call.kwargs, **changes)
         return tf.nest.map_structure(
-            lambda tensor: Value(tensor, lost=lost, shared=self._is_shared(layer, tensor)), outputs
+            lambda tensor: Value(tensor, lost=lost, shared=self._is_shared(call, tensor)), outputs
         )
 
-    def _is_shared(self, layer: keras.layers.Layer, tensor: Any) -> bool:
-        """Whether the output of `layer` is read more than once, and its shape is changed before or behind it.
+    def _is_shared(self, call: _graph.Call, tensor: Any) -> bool:
+        """Whether an output of a call is read more than once, and its shape is changed before or behind it.
 
-        One-dimensional layers are two-dimensional ones between two such changes, which converters move about.
+        One-dimensional layers are such a case: they become two-dimensional ones between two changes of the shape,
+        which converters move about.
         """
-        reshaped = is_exactly(layer, keras.layers.Reshape) or len(tensor.shape) < 4
-        outputs = tf.nest.flatten(self.node.outputs)
-        return reshaped and any(len(self._readers_of[id(output)]) > 1 for output in outputs)
+        reshaped = is_exactly(call.layer, keras.layers.Reshape) or len(tensor.shape) < 4
+        return reshaped and any(len(self._readers_of[id(output)]) > 1 for output in call.outputs)
+
+
+def _readers(model: keras.Model) -> defaultdict[int, list[keras.layers.Layer | None]]:
+    """For each tensor of a graph, by its id, the layers that read it; None stands for the outputs of the model."""
+    readers: defaultdict[int, list[keras.layers.Layer | None]] = defaultdict(list)
+    for node in _graph.nodes(model):
+        for tensor in node.keras_inputs:
+            readers[id(tensor)].append(node.layer)
+    for tensor in model.outputs:
+        readers[id(tensor)].append(None)
+    return readers
+
+
+def _axes(layer: keras.layers.BatchNormalization, value: Value) -> list[int]:
+    """The axes for whose every place a batch norm has a scale of its own, counted from the front."""
+    return [axis % len(value.tensor.shape) for axis in tf.nest.flatten(layer.axis)]
 
 
 def _is_binary(quantizer: Any) -> bool:
@@ -356,7 +334,7 @@ def _reads_floats(layer: keras.layers.Layer | None) -> bool:
     if layer is None:
         return True
     binary = _is_binary(_graph.activation_of(layer)) or _is_binary(getattr(layer, "input_quantizer", None))
-    return not binary and not is_exactly(layer, (*puts_off, *TRAINING_ONLY))
+    return not binary and not is_exactly(layer, (*puts_off, *NOT_AT_INFERENCE))
 
 
 def _is_linear(activation: Any) -> bool:
@@ -364,18 +342,19 @@ def _is_linear(activation: Any) -> bool:
 
 
 def _is_identity(layer: keras.layers.Layer) -> bool:
+    """Whether a layer passes its input on unchanged, in training too."""
     if is_exactly(layer, keras.layers.Activation):
         return layer.activation is keras.activations.linear
     return getattr(layer, "symbol", "") in ("identity", "stop_gradient")
 
 
 def _is_product(layer: keras.layers.Layer) -> bool:
-    """Whether a layer multiplies by weights other than one a channel."""
+    """Whether a layer multiplies by a matrix or a convolution kernel: weights beyond one for each channel."""
     return any(len(weight.shape) >= 2 for weight in layer.weights)
 
 
 def _lost(layer: keras.layers.Layer, value: Value | Binary) -> str:
-    """How the output of a float layer stems from a binary activation, or "" if it does not."""
+    """Says how the output of a float layer stems from a binary activation; "" if it does not."""
     if isinstance(value, Value):
         return value.lost
     return f"{layer.name!r} ({type(layer).__name__}) makes floats of the binary activation of {value.name!r}"

@@ -1,10 +1,10 @@
-"""Where a binary activation switches on, as float32 thresholds on the tensor that it is computed from."""
+"""Folds scale, offset and level of a binary activation into float32 thresholds on the tensor it is computed from."""
 
 import numpy as np
 
 __all__ = ["least_on", "thresholds"]
 
-_TINY = np.finfo(np.float32).tiny  # the least normal number; runtimes may flush smaller ones to zero
+_TINY = np.finfo(np.float32).tiny  # the least positive number that is not subnormal; runtimes may flush those to zero
 
 
 def thresholds(
@@ -16,21 +16,22 @@ def thresholds(
     terms: int | None = None,
     spacing: int = 2,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Thresholds for the activation that is on where scale * x + offset reaches `level`.
+    """Finds thresholds on x for the activation that is on where scale * x + offset reaches `level`.
 
     Args:
-        scale: float64, (channels, copies); all copies of a channel have the same.
+        scale: float64, (channels, copies); all copies of a channel have the same scale.
         offset: float64, (channels, copies).
-        level: what has to be reached.
-        strict: whether it has to be exceeded.
-        terms: set where x is a sum of that many +1 and -1, hence an integer of at most that size.
-        spacing: of the integers that x can be: 2 where each sum has all its terms, 1 where some may be 0.
+        level: the threshold on scale * x + offset.
+        strict: whether the level must be exceeded, or equality suffices.
+        terms: set where x is a sum of that many numbers +1 and -1, hence an integer of at most that size.
+        spacing: the distance between the integers that x can be: 2 where each sum has all its terms, 1 where some
+            terms may be 0.
 
     Returns:
-        orientation, shape (channels,), +1 or -1; and tau, float32 of shape (channels, copies): the activation is on
-        exactly where orientation * x > tau, and never equal to it where x is an integer.
+        orientation, +1 or -1, (channels,), and tau, float32 (channels, copies). The activation is on exactly where
+        orientation * x > tau. Where x is an integer, the two are never equal.
     """
-    # All copies of a channel have the same scale: copies differ in offset alone.
+    # The copies of a channel differ in their offsets only, so that one orientation serves them all.
     orientation = np.where(scale[:, 0] < 0, -1.0, 1.0)
     size = np.abs(scale)
     on = np.greater if strict else np.greater_equal
@@ -40,7 +41,7 @@ def thresholds(
         k, s = terms, spacing
         switch = np.where(size > 0, np.clip(switch, -k - s, k + s), 0.0)
         first = -k + s * np.ceil((switch + k) / s)  # the first reachable integer that is on
-        # The division was rounded: let the condition itself decide between neighbours.
+        # The division was rounded, so that a neighbouring integer may be the first: the condition itself decides.
         first = np.where(on(size * (first - s) + offset, level), first - s, first)
         first = np.where(on(size * first + offset, level), first, first + s)
         first = np.where(size > 0, first, np.where(on(offset, level), -k, k + s))
@@ -55,6 +56,6 @@ def thresholds(
 
 
 def least_on(tau: np.ndarray) -> np.ndarray:
-    """The least float32 above each threshold, leaving out subnormal numbers."""
+    """The least float32 above each threshold, subnormal numbers left out."""
     above = np.nextafter(tau, np.float32(np.inf))
     return np.where(np.abs(above) < _TINY, np.where(tau < 0, 0, _TINY), above).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What the second pass of deployment knows of a tensor."""
+"""What the second pass of deployment knows of a tensor: numbers with a pending scale and offset, or an activation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +10,19 @@ __all__ = ["Activation", "Binary", "Bits", "Value"]
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor's content is scale * tensor + offset, not computed before it is needed.
+    """Numbers whose computation is put off: scale * tensor + offset, called the content.
 
     Attributes:
-        tensor: of the deployment graph.
-        name: of the layer that the content is the output of.
-        scale: float64, (channels, copies); copy k of channel c is channel c * copies + k of the content. None: 1.
-        offset: likewise; None: 0.
-        terms: set where the tensor is a sum of that many +1 and -1: an integer of at most that size.
-        spacing: of those integers: 2 where all terms are there, 1 where zeros of a padding take some away.
-        lost: where a binary activation became these floats, for messages; empty if none did.
-        shared: whether several layers read the tensor and its shape changes on the way to some.
+        tensor: a tensor of the deployment graph.
+        name: the name of the layer whose output the content is.
+        scale: float64, (channels, copies); copy k of channel c is channel c * copies + k of the content. None stands
+            for a scale of 1 and an offset of 0.
+        offset: float64, (channels, copies), or None.
+        terms: set where the tensor is a sum of that many numbers +1 and -1, hence an integer of at most that size.
+        spacing: the distance of such integers from each other: 2 where all terms are there, 1 where the zeros of a
+            padding take the place of some.
+        lost: for messages: how these floats stem from a binary activation; empty if they do not.
+        shared: whether several layers read the tensor, and its shape changes on the way to some of them.
     """
 
     tensor: Any
@@ -33,7 +35,7 @@ class Value:
     shared: bool = False
 
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
-        """scale and offset, those of the identity where none is pending."""
+        """Scale and offset, both (channels, copies); 1 and 0 where nothing is put off."""
         if self.scale is not None and self.offset is not None:
             return self.scale, self.offset
         channels = self.tensor.shape[-1]
@@ -41,18 +43,19 @@ class Value:
 
     @property
     def copies(self) -> int:
+        """How many copies of each of the tensor's channels the content has."""
         return 1 if self.scale is None else self.scale.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """A binary activation of the content of a value, not computed before it is known what for.
+    """A binary activation of the content of a value, put off until it is known which kind of layer reads it.
 
     Attributes:
         source: the value.
-        name: of the layer that makes it.
-        level: it is on where the content is at least that ...
-        strict: ... or more than that.
+        name: the name of the layer that makes the activation.
+        level: the threshold on the content.
+        strict: whether the activation is on only above the threshold, or also where the content is equal to it.
         signs: whether on and off are +1 and -1, or 1 and 0.
     """
 
@@ -65,13 +68,14 @@ class Activation:
 
 @dataclass(frozen=True, eq=False)
 class Bits:
-    """A binary activation as the sign of a tensor: what LCE's operators read.
+    """A binary activation as the sign of a tensor, which is what LCE's operators read.
 
     Attributes:
-        tensor: of the deployment graph. With `signs` it is on where that is at least 0, otherwise on where that is
-            negative: the zeros that pad 0/1 activations are then the +1 that LCE pads with.
-        name: of the layer that makes the activation.
-        order: int (channels,): the activation's channel that each channel of the tensor is.
+        tensor: a tensor of the deployment graph. With `signs` the activation is on where it is at least 0. Otherwise
+            it is on where the tensor is negative; an activation that is off, such as the zeros of a padding, is then
+            the +1 that LCE pads with.
+        name: the name of the layer that makes the activation.
+        order: int (channels,): channel i of the tensor is channel order[i] of the activation.
         signs: whether on and off are +1 and -1, or 1 and 0.
     """
 

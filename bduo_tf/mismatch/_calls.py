@@ -1,4 +1,7 @@
-"""A Keras model as a list of layer calls that can be run in part. Knows nothing of gradients."""
+"""Lists the layer calls of a Keras model, so that a part of the model can be run. Knows nothing of gradients.
+
+The tensors of a run are kept in an environment: a dictionary from a key, the number of the tensor, to the tensor.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,14 +16,22 @@ __all__ = ["Call", "Calls", "latent", "reads", "run"]
 
 @dataclass(frozen=True)
 class _Slot:
-    """Where a call finds one of its tensors: a key of the environment."""
+    """Stands for a tensor among the arguments of a call; `index` is its key in the environment."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer; `inputs` and `outputs` are keys of the environment it reads and writes."""
+    """One call of a layer.
+
+    Attributes:
+        layer: the layer.
+        args: its positional arguments, in which slots stand for tensors.
+        kwargs: its keyword arguments, likewise.
+        inputs: the keys of the tensors that the call reads.
+        outputs: the keys of the tensors that it writes.
+    """
 
     layer: keras.layers.Layer
     args: tuple[Any, ...]
@@ -29,7 +40,7 @@ class Call:
     outputs: tuple[int, ...]
 
     def __call__(self, environment: dict[int, tf.Tensor]) -> None:
-        """Adds the outputs in inference mode: batch norm frozen, dropout off."""
+        """Runs the layer in inference mode (batch norm frozen, dropout off) and adds its outputs to the environment."""
 
         def look_up(x: Any) -> Any:
             return environment[x.index] if isinstance(x, _Slot) else x
@@ -42,7 +53,7 @@ class Call:
 
 
 def run(calls: Iterable[Call], environment: dict[int, tf.Tensor]) -> dict[int, tf.Tensor]:
-    """The environment after `calls`, in order; the one given is left as it is."""
+    """Runs calls in order; returns the environment with their outputs and leaves the given one as it is."""
     environment = dict(environment)
     for call in calls:
         call(environment)
@@ -50,24 +61,30 @@ def run(calls: Iterable[Call], environment: dict[int, tf.Tensor]) -> dict[int, t
 
 
 def latent(variable: Any) -> Any:
-    """The variable that Larq quantizes when it is read, or any other as it is."""
+    """The latent variable behind a variable that Larq quantizes when it is read; any other variable as it is."""
     return getattr(variable, "latent_variable", variable)
 
 
 def reads(layer: keras.layers.Layer, variable: Any) -> bool:
-    """Whether a layer has a latent variable."""
+    """Whether a variable, given as its latent one, is among the weights of a layer."""
     return any(latent(v) is variable for v in layer.weights)
 
 
 class Calls:
-    """The calls of a model in order, those of nested models among them.
+    """The layer calls of a model in order, with the calls inside of nested models in place of these.
 
     A model whose graph cannot be read (a subclass of `keras.Model`) is one call of itself.
 
+    Args:
+        model: a functional or sequential model, or any other Keras model that has its weights.
+
     Attributes:
-        calls: each after those whose outputs it reads.
-        inputs: keys of the model's inputs, as `model.inputs` are ordered.
-        outputs: keys of its outputs, nested as they are.
+        calls: the calls, each after those whose outputs it reads.
+        inputs: the keys of the model's inputs, in the order of `model.inputs`.
+        outputs: the keys of its outputs, nested as the outputs are.
+
+    Raises:
+        ValueError: the model has no weights yet.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -111,7 +128,7 @@ class Calls:
         return tf.nest.map_structure(lambda t: known[id(t)], model._nested_outputs)
 
     def affected_by(self, variable: Any) -> list[Call]:
-        """The calls that read a variable, and all that read what those write."""
+        """The calls of layers that have the variable, and all calls that depend on these."""
         changed: set[int] = set()
         affected = []
         for call in self.calls:

@@ -1,4 +1,4 @@
-"""By how much perturbations of one variable change the mean loss of a batch, in bounded memory."""
+"""Measures by how much perturbations of one variable change the mean loss of a batch, in bounded memory."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -13,18 +13,29 @@ from bduo_tf.mismatch._channels import ChannelRoute, find_route
 
 __all__ = ["Batch", "LossChanges"]
 
-# Perturbations to evaluate side by side, where memory allows: enough for one convolution to be worth its call.
+# How many perturbations are evaluated side by side where memory allows: enough to make the call of a convolution pay.
 _SIDE_BY_SIDE = 64
 
 
 class Batch:
-    """A model, a loss and the samples to evaluate them on, in inference mode.
+    """A model, a loss and the samples on which they are evaluated, in inference mode.
 
     Args:
-        model: functional or sequential, or any other built Keras model.
-        loss: a Keras loss, its name, or a function of (targets, predictions) that returns a loss a sample.
+        model: a functional or sequential model, or any other built Keras model.
+        loss: a Keras loss, its name, or a function of (targets, predictions) that returns a loss for each sample.
         x: array (samples, ...), or several nested as the model's inputs.
         y: array (samples, ...), or several nested as the loss takes them.
+
+    Attributes:
+        model: the model.
+        calls: its layer calls.
+        x: the inputs, in the order of the model's inputs.
+        y: the targets, nested as they were given.
+        samples: the number of samples.
+
+    Raises:
+        TypeError: `model` is no Keras model, or `loss` no loss.
+        ValueError: `x` and `y` do not fit each other or the model.
     """
 
     def __init__(self, model: keras.Model, loss: Any, x: Any, y: Any) -> None:
@@ -43,7 +54,7 @@ class Batch:
         [self.samples] = lengths
 
     def variable(self, variable: Any) -> Any:
-        """The latent variable; raises an error unless the model has it."""
+        """Returns the latent variable behind a variable of the model; raises an error if the model does not have it."""
         found = latent(variable)
         if not any(latent(v) is found for v in self.model.weights):
             name = getattr(variable, "name", repr(variable))
@@ -51,17 +62,22 @@ class Batch:
         return found
 
     def chunks(self, size: int) -> Iterator[tuple[list[tf.Tensor], Any]]:
-        """(inputs, targets) of at most `size` samples."""
+        """Cuts the samples into chunks: yields (inputs, targets) of at most `size` samples."""
         for start in range(0, self.samples, size):
             inputs, y = tf.nest.map_structure(lambda a, s=start: tf.constant(a[s : s + size]), (self.x, self.y))
             yield inputs, y
 
     def tensors(self, inputs: list[tf.Tensor]) -> dict[int, tf.Tensor]:
-        """All tensors of the model by their key."""
+        """Runs the model; returns all its tensors by their keys."""
         return run(self.calls.calls, dict(zip(self.calls.inputs, inputs, strict=True)))
 
     def losses(self, y: Any, tensors: dict[int, tf.Tensor]) -> tf.Tensor:
-        """(samples,)"""
+        """The loss of each sample, (samples,).
+
+        Args:
+            y: the targets, nested as the loss takes them.
+            tensors: the model's outputs, at least, by their keys.
+        """
         predictions = tf.nest.map_structure(lambda i: tensors[i], self.calls.outputs)
         losses = tf.convert_to_tensor(self._loss(y, predictions))
         if losses.shape.rank == 0:
@@ -69,7 +85,7 @@ class Batch:
         return tf.reduce_mean(tf.reshape(losses, [tf.shape(losses)[0], -1]), axis=1)
 
     def sample_bytes(self) -> dict[int, int]:
-        """The bytes that each tensor takes for a sample."""
+        """How many bytes each tensor of the model takes for one sample, by its key."""
         [inputs, _] = next(self.chunks(1))
         return {i: t.shape.num_elements() * t.dtype.size for i, t in self.tensors(inputs).items()}
 
@@ -80,9 +96,9 @@ def _as_array(a: Any, dtype: str) -> np.ndarray:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as one graph for any number of samples or rows, the first axis of every tensor it is given.
+    """Compiles a function into one graph that serves any size of the first axis of the tensors that it is given.
 
-    Not `reduce_retracing`: that traces twice, and warns of it.
+    The option `reduce_retracing` of tf.function would do so too, but it traces twice and warns of it.
     """
     graph = None
 
@@ -107,19 +123,21 @@ def _by_sample(loss: Any) -> Callable[[Any, Any], tf.Tensor]:
 
 
 class LossChanges:
-    """The change of the mean loss for many perturbed values of one variable.
+    """Measures the change of the mean loss for many perturbed values of one variable.
 
-    The difference is formed for each sample and added up in float64. A difference of two rounded means would
-    keep few digits of it: float32 resolves a loss near 1 to 6e-8, and the change of it that a step of 0.01
-    makes is often below 1e-5.
+    The difference is formed for each sample and added up in float64. The difference of two rounded means would have
+    few correct digits: float32 resolves a loss near 1 to 6e-8, and a step of 0.01 often changes it by less than 1e-5.
 
     Args:
-        batch: model, loss and samples.
-        variable: of the model.
-        memory_mb: bound, in MiB, of the tensors that are alive at once, beside the model and the samples; the
-            samples and the perturbations are taken in chunks that keep it. It does not change the result but for
-            rounding. One sample with one perturbation is the least.
-        progress: show a progress bar if it takes more than a few seconds.
+        batch: the model, the loss and the samples.
+        variable: a latent variable of the model.
+        memory_mb: a bound, in MiB, of the tensors that are alive at once, beside the model and the samples. To keep
+            it, samples and perturbations are taken in chunks, which changes the result by rounding only. A chunk has
+            at least one sample and one perturbation, so that a very small bound is exceeded.
+        progress: whether to show a progress bar if it takes more than a few seconds.
+
+    Raises:
+        ValueError: `memory_mb` is not positive.
     """
 
     def __init__(self, batch: Batch, variable: Any, memory_mb: float = 256, progress: bool = False) -> None:
@@ -132,14 +150,14 @@ class LossChanges:
         self._bytes = batch.sample_bytes()
 
     def of_coordinates(self, coordinates: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Changes for one coordinate each replaced.
+        """Measures P perturbations, each of which replaces one coordinate of the variable.
 
         Args:
             coordinates: (P,), flat indices into the variable.
-            values: (P,), what is put there.
+            values: (P,), the new value of each coordinate.
 
         Returns:
-            (P,) float64: mean over the samples of the loss with the perturbation, less that without.
+            (P,) float64: the mean loss with the perturbation minus the mean loss without it.
         """
         changes = None if self._route is None else self._by_channel(self._route, coordinates, values)
         if changes is not None:
@@ -154,16 +172,17 @@ class LossChanges:
         return self.of_values(len(coordinates), value)
 
     def of_values(self, count: int, value: Callable[[int], np.ndarray]) -> np.ndarray:
-        """Changes for the whole variable replaced: works for every layer.
+        """Measures P perturbations, each of which replaces the whole variable. This works for every layer.
 
-        For each perturbation the variable is assigned and what depends on it is run, the rest only once.
+        For each perturbation the variable is assigned and the calls that depend on it are run; all other calls are
+        run once.
 
         Args:
             count: P, the number of perturbations.
-            value: from the number of a perturbation to the variable's value.
+            value: a function from the number of a perturbation to the variable's value.
 
         Returns:
-            (P,) float64, as `of_coordinates`.
+            (P,) float64: the mean loss with the perturbation minus the mean loss without it.
         """
         written = {i for call in self._affected for i in call.outputs}
         kept = {i for call in self._affected for i in call.inputs} - written
@@ -190,11 +209,12 @@ class LossChanges:
         return self._mean(sums)
 
     def _by_channel(self, route: ChannelRoute, coordinates: np.ndarray, values: np.ndarray) -> np.ndarray | None:
-        """As `of_coordinates`; None if a kernel quantizer carries a change to other channels."""
+        """Does what `of_coordinates` does in the fast way; None if a kernel quantizer changes other channels too."""
         batch, count = self._batch, len(coordinates)
         front = [route.owner, *route.by_channel]
         channels_of = self._variable.shape[-1]
-        # Each tensor, and what its operation needs beside it.
+        # Bytes of a pair of sample and perturbation before the mixing call, of a row behind it, and of a sample. The
+        # factors 3 and 2 allow for what the operations need beside their outputs.
         pair = 3 * sum(self._bytes[i] for call in front for i in call.outputs) / channels_of
         behind = [*([] if route.mixing is None else [route.mixing]), *route.tail]
         row = 2 * sum(self._bytes[i] for call in behind for i in call.outputs) + self._bytes[route.front]
@@ -240,7 +260,7 @@ class LossChanges:
         return self._mean(sums)
 
     def _known(self, kept: set[int]) -> Callable[[list[tf.Tensor], Any], tuple[dict[int, tf.Tensor], tf.Tensor]]:
-        """A function to the tensors `kept` and the losses, both without perturbation."""
+        """Makes a function from inputs and targets to the tensors `kept` and the losses, both without perturbation."""
 
         @compiled
         def known(inputs: list[tf.Tensor], y: Any) -> tuple[dict[int, tf.Tensor], tf.Tensor]:
@@ -266,6 +286,6 @@ class LossChanges:
 
 
 def require_finite(losses: Any, when: str) -> None:
-    """Raises an error that says when a loss is not finite."""
+    """Raises an error unless all losses are finite; `when` says in which circumstances they were computed."""
     if not np.all(np.isfinite(losses)):
         raise ValueError(f"mismatch: the loss is not finite {when}.")

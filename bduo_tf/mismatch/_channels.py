@@ -1,11 +1,12 @@
-"""The fast way to perturb a coordinate: what it changes is one channel, until a layer mixes the channels.
+"""The fast way to perturb a coordinate: it changes one channel, until a layer mixes the channels.
 
 A coordinate of a kernel, a bias or a batch norm belongs to one output channel of its layer. P perturbed
-coordinates are therefore P output channels of one call (their kernels side by side), not P calls. What works
-on each channel alone (pool, batch norm, activation) is called once on all of them. Behind the activation most
-samples are as they were, because an activation of few levels rarely moves: those are dropped, which is exact.
-For the others, the next layer's output is the old one plus the kernel's slice times the change of the one
-channel. From there on each pair of a sample and a perturbation is a row of a batch.
+coordinates are therefore P output channels of one call, their kernels side by side, instead of P calls. Layers
+that work on each channel alone (pool, batch norm, activation) are called once on all P channels. Behind the
+activation most pairs of a sample and a perturbation are as without the perturbation, because an activation of
+few levels rarely changes: they are left out, which is exact. For the others, the next layer's output is the old
+one plus the change of the one channel times the kernel's slice for that channel. From there on each remaining
+pair is a row of a batch.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ from bduo_tf.quantizers import step_of
 
 __all__ = ["ChannelRoute", "find_route"]
 
-# Exact types: a subclass may do something else in its call.
+# Types are compared exactly: a subclass may compute something else.
 _CONVOLUTIONS = (keras.layers.Conv2D, lq.layers.QuantConv2D)
 _DENSE = (keras.layers.Dense, lq.layers.QuantDense)
 _NORMS = (keras.layers.BatchNormalization,)
@@ -37,14 +38,15 @@ _QUANTIZERS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.Sw
 
 
 def _is_elementwise(function: Any) -> bool:
+    """Whether an activation or quantizer is known to work on each element alone."""
     known = function is None or function in _ACTIVATIONS or isinstance(function, _QUANTIZERS)
     return known or step_of(function) is not None
 
 
 def _mixes(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is a matrix or convolution kernel over all channels, then an element-wise activation."""
+    """Whether a layer multiplies all channels by a matrix or a convolution kernel, then activates each element."""
     if type(layer) in _CONVOLUTIONS:
-        native = getattr(layer, "_is_native_padding", True)  # Larq's own padding with another value than 0
+        native = getattr(layer, "_is_native_padding", True)  # False where Larq pads with another value than 0
         plain = layer.groups == 1 and layer.data_format == "channels_last" and native
     else:
         plain = type(layer) in _DENSE
@@ -52,10 +54,12 @@ def _mixes(layer: keras.layers.Layer) -> bool:
 
 
 def _normalizes(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is a batch norm of the last axis."""
     return type(layer) in _NORMS and list(layer.axis) == [layer.input_spec.ndim - 1]
 
 
 def _is_by_channel(layer: keras.layers.Layer) -> bool:
+    """Whether each output channel of a layer depends on the same input channel alone."""
     if isinstance(layer, keras.layers.Activation):
         return _is_elementwise(layer.activation)
     if isinstance(layer, lq.quantizers.Quantizer):
@@ -66,19 +70,19 @@ def _is_by_channel(layer: keras.layers.Layer) -> bool:
 
 
 def _quantized(layer: keras.layers.Layer, name: str, value: np.ndarray) -> np.ndarray:
-    """A weight as the forward pass of its layer sees it."""
+    """The value of a weight after the quantizer that its layer has for it, if any."""
     quantizer = getattr(layer, f"{name}_quantizer", None)
     return value if quantizer is None else quantizer(tf.constant(value)).numpy()
 
 
 def _weights(layer: keras.layers.Layer) -> dict[str, Any]:
-    """The variables of a mixing or normalizing layer by name, output channels last."""
+    """The latent variables of a mixing or normalizing layer by name; their last axis is the output channels."""
     names = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
     return {name: latent(v) for name in names if (v := getattr(layer, name, None)) is not None}
 
 
 def _effective(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
-    """The weights as the forward pass sees them, by name."""
+    """The weights of a mixing or normalizing layer as its forward pass sees them, by name."""
     return {name: _quantized(layer, name, v.numpy()) for name, v in _weights(layer).items()}
 
 
@@ -88,7 +92,7 @@ def _quantize_input(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
 
 
 def _call(layer: keras.layers.Layer, x: tf.Tensor, weights: dict[str, tf.Tensor]) -> tf.Tensor:
-    """A mixing or normalizing layer with other weights, and as many output channels as they have."""
+    """The output of a mixing or normalizing layer with other weights, which decide how many channels it has."""
     w = weights
     if "kernel" not in w:
         return tf.nn.batch_normalization(
@@ -98,7 +102,7 @@ def _call(layer: keras.layers.Layer, x: tf.Tensor, weights: dict[str, tf.Tensor]
     if type(layer) in _DENSE:
         y = tf.tensordot(x, kernel, 1)
     elif layer.padding == "valid" and x.shape[1:] == kernel.shape[:3]:
-        # A kernel as large as its input: as a matrix product 5 times faster.
+        # The kernel is as large as the input: a matrix product is 5 times faster than a convolution.
         y = tf.tensordot(x, kernel, 3)[:, None, None]
     else:
         y = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
@@ -106,11 +110,12 @@ def _call(layer: keras.layers.Layer, x: tf.Tensor, weights: dict[str, tf.Tensor]
 
 
 def _from_one_channel(layer: keras.layers.Layer, x: tf.Tensor, kernels: tf.Tensor) -> tf.Tensor:
-    """What one input channel adds to a layer's output, each row with its own channel's slice of the kernel.
+    """What one input channel adds to the output of a mixing layer; for each row it may be another channel.
 
     Args:
-        x: (rows, ...), the channel.
-        kernels: (rows, kernel positions, output channels).
+        layer: the layer.
+        x: the channel, (rows, ...).
+        kernels: the kernel's slice for that channel, (rows, kernel positions, output channels).
 
     Returns:
         (rows, ..., output channels)
@@ -134,18 +139,18 @@ def _from_one_channel(layer: keras.layers.Layer, x: tf.Tensor, kernels: tf.Tenso
 
 
 class ChannelRoute:
-    """How the change of one output channel of a layer reaches the model's outputs.
+    """The calls by which the change of one output channel of a layer reaches the model's outputs.
 
     Args:
         owner: the only call of the layer that has the variable.
-        name: of the variable in its layer.
+        name: the name of the variable in its layer, such as "kernel".
         by_channel: the calls behind it that work on each channel alone, in order.
-        mixing: the call behind those, if it is linear in the channel.
-        tail: all calls behind.
+        mixing: the call behind those, if its output is linear in its quantized input; else None.
+        tail: all calls behind these.
 
     Attributes:
-        front: the tensor of which the perturbations change one channel each.
-        kept: the tensors that must be known without perturbation.
+        front: the key of the tensor of which each perturbation changes one channel.
+        kept: the keys of the tensors that must be known without perturbation.
     """
 
     def __init__(self, owner: Call, name: str, by_channel: list[Call], mixing: Call | None, tail: list[Call]) -> None:
@@ -153,7 +158,7 @@ class ChannelRoute:
         self.front = (by_channel or [owner])[-1].outputs[0]
         self._read = {i for call in tail for i in call.inputs} - {i for call in tail for i in call.outputs}
         self.kept = {owner.inputs[0], self.front, *self._read, *(() if mixing is None else mixing.outputs)}
-        # Of the layers behind, the effective weights once and for all.
+        # The layers behind are not perturbed, so that their weights need to be quantized only once.
         self._effective = {
             call.outputs: {k: tf.constant(v) for k, v in _effective(call.layer).items()}
             for call in (*tail, mixing)
@@ -165,14 +170,15 @@ class ChannelRoute:
             self._slices = tf.transpose(by_position, [1, 0, 2])  # (input channels, kernel positions, output channels)
 
     def columns(self, coordinates: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray] | None:
-        """The effective weights of the owner's channels that perturbations change.
+        """For each perturbation, the weights of the one output channel of the owner that it changes.
 
         Args:
             coordinates: (P,), flat indices into the variable.
-            values: (P,), what is put there, one a perturbation.
+            values: (P,), the new value of each coordinate.
 
         Returns:
-            (P, ...) by name; None if a kernel quantizer carries a change to other channels.
+            The weights as the forward pass sees them, by name, each (P, ...); None if a kernel quantizer changes
+            other channels too.
         """
         layer = self.owner.layer
         weight = _weights(layer)[self.name].numpy()
@@ -194,7 +200,7 @@ class ChannelRoute:
         return columns
 
     def norms(self, channels: np.ndarray) -> list[dict[str, np.ndarray]]:
-        """The weights of the batch norms among `by_channel` for each of the channels, nothing for other calls."""
+        """For each call of `by_channel` the weights for these channels if it is a batch norm, else an empty dict."""
         return [{name: w[channels] for name, w in _effective(call.layer).items()} for call in self.by_channel]
 
     def changed_rows(
@@ -204,17 +210,18 @@ class ChannelRoute:
         columns: dict[str, tf.Tensor],
         norms: list[dict[str, tf.Tensor]],
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The pairs of sample and perturbation whose activation is another one.
+        """Finds the pairs of sample and perturbation in which the perturbation changes an activation.
 
         Args:
-            known: the tensors `kept`, (samples, ...).
-            channels: (P,), the owner's output channel that each perturbation changes.
-            columns: from `columns`.
-            norms: from `norms`.
+            known: the tensors `kept`, each (samples, ...).
+            channels: (P,), the output channel of the owner that each perturbation changes.
+            columns: what the method `columns` returned.
+            norms: what the method `norms` returned.
 
         Returns:
-            rows: (rows, 2), sample and perturbation.
-            channel: (rows, ...): the changed channel, or if a mixing call follows its quantized difference.
+            rows: (rows, 2), the numbers of sample and perturbation.
+            channel: (rows, ...), the changed channel; if a mixing call follows, the difference that the perturbation
+                makes to the channel after that call's quantizer.
         """
         last = tf.nest.map_structure(lambda w: tf.transpose(w, [*range(1, w.shape.rank), 0]), columns)
         x = known[self.owner.inputs[0]]
@@ -227,7 +234,7 @@ class ChannelRoute:
         if self.mixing is not None:
             x, before = (_quantize_input(self.mixing.layer, t) for t in (x, before))
         difference = x - tf.gather(before, channels, axis=-1)
-        # NaN differs too.
+        # NaN != 0 holds too, so that a row with NaN is kept and reported.
         changed = tf.reduce_any(difference != 0, axis=list(range(1, x.shape.rank - 1)))
         rows = tf.where(changed)
         channel = x if self.mixing is None else difference
@@ -236,13 +243,16 @@ class ChannelRoute:
     def row_tensors(
         self, known: dict[int, tf.Tensor], samples: tf.Tensor, channels: tf.Tensor, channel: tf.Tensor
     ) -> dict[int, tf.Tensor]:
-        """All tensors behind the changed channel, and those they depend on.
+        """Computes the tensors behind the changed channel.
 
         Args:
-            known: the tensors `kept`, (samples, ...).
-            samples: (rows,)
-            channels: (rows,), which channel changed.
-            channel: (rows, ...), from `changed_rows`.
+            known: the tensors `kept`, each (samples, ...).
+            samples: (rows,), the sample of each row.
+            channels: (rows,), the channel that changed in each row.
+            channel: (rows, ...), what `changed_rows` returned.
+
+        Returns:
+            These tensors and those that they are computed from, by their keys, each (rows, ...).
         """
         tensors = {i: tf.gather(known[i], samples) for i in self._read & known.keys()}
         if self.mixing is not None:
@@ -264,7 +274,13 @@ class ChannelRoute:
 
 
 def find_route(calls: Calls, affected: list[Call], variable: Any) -> ChannelRoute | None:
-    """The route of a variable's coordinates; None if the layer is of another type or is called twice."""
+    """The route that changes of a variable take; None if the layer that has it is of another type or called twice.
+
+    Args:
+        calls: the calls of the model.
+        affected: those that depend on the variable, in order.
+        variable: the latent variable.
+    """
     readers = [call for call in affected if reads(call.layer, variable)]
     if len(readers) != 1:
         return None

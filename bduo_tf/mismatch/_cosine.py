@@ -1,4 +1,4 @@
-"""Cosine similarity, and what it says of a variable of which only some coordinates, or directions, were measured."""
+"""Cosine similarity, and its estimate with a confidence interval from some of the coordinates or directions."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Similarity:
-    """Cosine similarity of a discrete and the backward gradient of one variable.
+    """Cosine similarity of the gradient of the smoothed loss and the backward gradient of one variable.
 
     Attributes:
-        variable: its name.
+        variable: the name of the variable.
         cosine: the estimate; NaN where one of the gradients is zero.
-        low: lower end of the confidence interval; `cosine` itself when every coordinate was measured.
-        high: upper end.
-        measured: coordinates, or pairs of evolution strategies' directions, measured.
-        size: coordinates of the variable.
+        low: the lower end of the confidence interval; equal to `cosine` when every coordinate was measured.
+        high: the upper end of the confidence interval, likewise.
+        measured: how many coordinates were measured, or how many directions of evolution strategies.
+        size: how many coordinates the variable has.
     """
 
     variable: str
@@ -38,6 +38,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _ratio(ab: np.ndarray, aa: np.ndarray, bb: np.ndarray) -> np.ndarray:
+    """The cosine from scalar products, element by element; NaN where a . a or b . b is not positive."""
     product = aa * bb
     return np.where(product > 0, ab / np.sqrt(np.where(product > 0, product, 1)), np.nan)
 
@@ -45,20 +46,20 @@ def _ratio(ab: np.ndarray, aa: np.ndarray, bb: np.ndarray) -> np.ndarray:
 def of_coordinates(
     discrete: np.ndarray, backward: np.ndarray, size: int, confidence: float, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Cosine of all `size` coordinates from a simple random sample of them, with its interval.
+    """Estimates the cosine over all coordinates from a simple random sample of them.
 
     The interval is the percentile bootstrap over the sampled coordinates, narrowed about the estimate by the
-    finite-population factor sqrt(1 - sampled / size): nothing is left to chance when all are measured.
+    finite-population factor sqrt(1 - sampled / size), which is 0 when all are measured.
 
     Args:
-        discrete: (sampled,)
-        backward: (sampled,)
-        size: coordinates there are.
-        confidence: of the interval, between 0 and 1.
-        rng: for the resampling.
+        discrete: the sampled coordinates of the discrete gradient, (sampled,).
+        backward: the same coordinates of the backward gradient, (sampled,).
+        size: the number of all coordinates.
+        confidence: the probability that the interval is to cover, between 0 and 1.
+        rng: draws the samples of the bootstrap.
 
     Returns:
-        (cosine, low, high)
+        The estimate, and the lower and upper end of its confidence interval.
     """
     estimate, sampled = cosine(discrete, backward), len(discrete)
     if sampled >= size or not np.isfinite(estimate):
@@ -79,30 +80,31 @@ def of_directions(
     confidence: float,
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
-    """Cosine of the smoothed gradient g with b from K evolution-strategies directions, with its interval.
+    """Estimates the cosine of the smoothed gradient g and the backward gradient b from K directions u_k.
 
-    The estimate of g is the mean of g_k = slope_k u_k, and far longer than g when K is below the number of
-    coordinates. So neither its length nor its angle is used, but unbiased estimates of g . b and of g . g: the mean
-    of g_k . b, and the mean of g_k . g_l over the pairs k != l. The interval is the percentile bootstrap over
-    the directions, pairs of one direction with itself left out.
+    The estimate of g is the mean of g_k = slope_k u_k, which is far longer than g when K is less than the number of
+    coordinates. Therefore neither its length nor its angle is used, but unbiased estimates of g . b and of g . g: the
+    mean of g_k . b, and the mean of g_k . g_l over the pairs k != l. The interval is the percentile bootstrap over
+    the directions, in which pairs of a direction with itself are left out.
 
     Args:
-        slopes: (K,), the central difference along each direction.
+        slopes: (K,), the central difference of the loss along each direction.
         along: (K,), u_k . b.
         overlaps: (K, K), u_k . u_l.
         norm: the length of b.
-        confidence: of the interval, between 0 and 1.
-        rng: for the resampling.
+        confidence: the probability that the interval is to cover, between 0 and 1.
+        rng: draws the samples of the bootstrap.
 
     Returns:
-        (cosine, low, high); NaN where g . g is estimated as not positive: too few directions.
+        The estimate, and the lower and upper end of its confidence interval; all NaN if the estimate of g . g is not
+        positive, which means that there are too few directions.
     """
     count = len(slopes)
     gram = slopes[:, None] * overlaps * slopes[None, :]
     np.fill_diagonal(gram, 0)
 
     def estimate(weights: np.ndarray) -> np.ndarray:
-        """(R,) from (R, K), how often each direction was drawn."""
+        """R estimates, (R,), from how often each direction was drawn in each of R samples, (R, K)."""
         gb = weights @ (slopes * along) / count
         pairs = count**2 - np.sum(weights**2, axis=1)
         gg = np.einsum("rk,rk->r", weights @ gram, weights) / pairs

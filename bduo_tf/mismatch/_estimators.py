@@ -1,4 +1,4 @@
-"""The gradients of the smoothed loss, the backward pass's, and how far they are apart."""
+"""Estimates the gradient of the smoothed loss, takes that of the backward pass, and compares the two."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -15,14 +15,14 @@ __all__ = ["backward_gradients", "discrete_gradient", "evolution_gradient", "sim
 def backward_gradients(
     model: keras.Model, loss: Any, x: Any, y: Any, variables: Iterable[Any], *, memory_mb: float = 256
 ) -> list[np.ndarray]:
-    """The gradient of the mean loss as the backward pass has it, straight-through estimators and all.
+    """The gradient of the mean loss as the backward pass computes it, through the straight-through estimators.
 
     Args:
         model, loss, x, y, memory_mb: as for `discrete_gradient`.
-        variables: of the model.
+        variables: variables of the model.
 
     Returns:
-        An array of each variable's shape, float64; zeros where no gradient arrives.
+        For each variable a float64 array of its shape; zeros where the loss does not depend on the variable.
 
     Raises:
         ValueError: a variable is not in the model, or the loss is not finite.
@@ -36,13 +36,13 @@ def _backward(batch: Batch, variables: list[Any], memory_mb: float) -> list[np.n
     @compiled
     def gradients(inputs: list[tf.Tensor], y: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            # Variables that are not trainable are not watched by themselves.
+            # The tape would not watch variables that are not trainable.
             tape.watch(variables)
             losses = batch.losses(y, batch.tensors(inputs))
             total = tf.reduce_sum(losses)
         return losses, tape.gradient(total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    # The tape keeps the tensors, and their gradients are as large.
+    # The tape keeps all tensors, and their gradients need as much again; the factor 4 leaves room for temporary ones.
     size = max(1, int(memory_mb * 2**20 // (4 * sum(batch.sample_bytes().values()))))
     sums = [np.zeros(v.shape) for v in variables]
     for inputs, y in batch.chunks(size):
@@ -65,30 +65,32 @@ def discrete_gradient(
     memory_mb: float = 256,
     progress: bool = False,
 ) -> np.ndarray:
-    r"""The coordinate discrete gradient (CDG) of a variable, by the true quantized forward pass.
+    r"""The coordinate discrete gradient (CDG) of a variable, through the true quantized forward pass.
 
     \\[
     g_i = \frac{L(w + \epsilon e_i) - L(w - \epsilon e_i)}{2 \epsilon}
     = \frac{\partial}{\partial w_i} \mathbb{E}_{z \sim U(-1, 1)} L(w + \epsilon z e_i)
     \\]
 
-    the gradient of the mean loss L of a fixed batch, smoothed along that coordinate. Many perturbations are
-    evaluated at once, and only what they change: see `bduo_tf.mismatch`.
+    It is the gradient of the mean loss L of a fixed batch, smoothed along each coordinate. Many perturbations
+    are evaluated at once, and each only as far as it changes anything: see `bduo_tf.mismatch`.
 
     Args:
-        model: functional or sequential, or any other built Keras model. It is run in inference mode: batch
-            normalization frozen, dropout off.
-        loss: a Keras loss, its name, or a function of (targets, predictions) that returns a loss a sample.
+        model: a functional or sequential model, or any other built Keras model. It is run in inference mode:
+            batch normalization frozen, dropout off.
+        loss: a Keras loss, its name, or a function of (targets, predictions) that returns a loss for each
+            sample.
         x: array (samples, ...), or several nested as the model's inputs.
         y: array (samples, ...), or several nested as the loss takes them.
-        variable: of the model. While this runs it may hold other values; in the end it has its own.
+        variable: a variable of the model. While this runs it may hold other values; in the end it has its own.
         eps: the step.
-        coordinates: flat indices into the variable; None: all.
-        memory_mb: bound, in MiB, of the tensors alive at once, kept by taking samples and perturbations in chunks.
-        progress: show a progress bar if it takes more than a few seconds.
+        coordinates: flat indices into the variable; None stands for all.
+        memory_mb: a bound, in MiB, of the tensors that are alive at once, kept by taking samples and
+            perturbations in chunks.
+        progress: whether to show a progress bar if it takes more than a few seconds.
 
     Returns:
-        (coordinates,) float64, or if None were given an array of the variable's shape.
+        (coordinates,) float64; if no coordinates were given, an array of the variable's shape.
 
     Raises:
         ValueError: the variable is not in the model; eps is not positive or vanishes beside the variable's
@@ -103,13 +105,12 @@ def discrete_gradient(
     chosen = np.arange(size) if coordinates is None else np.asarray(coordinates, np.int64).ravel()
     if len(chosen) and not (chosen.min() >= 0 and chosen.max() < size):
         raise ValueError(f"mismatch: coordinates of {found.name!r} must be from 0 to {size - 1}.")
-    gradient = _discrete(batch, found, chosen, eps, memory_mb, progress)
+    gradient = _discrete(LossChanges(batch, found, memory_mb, progress), found, chosen, eps)
     return gradient.reshape(found.shape) if coordinates is None else gradient
 
 
-def _discrete(
-    batch: Batch, variable: Any, coordinates: np.ndarray, eps: float, memory_mb: float, progress: bool
-) -> np.ndarray:
+def _discrete(changes: LossChanges, variable: Any, coordinates: np.ndarray, eps: float) -> np.ndarray:
+    """The central difference for a step of `eps` in each coordinate, (coordinates,)."""
     values = variable.numpy().ravel()[coordinates]
     upper, lower = (values + np.asarray(s * _positive("eps", eps), values.dtype) for s in (1, -1))
     if np.any((upper == values) | (lower == values)):
@@ -117,13 +118,11 @@ def _discrete(
             f"mismatch: eps {eps:g} vanishes beside the values of {variable.name!r} (up to {np.abs(values).max():.3g}) "
             f"in {values.dtype}; take a larger eps."
         )
-    # Both ends of a coordinate are neighbours, so that what they share is computed in one chunk.
-    changes = LossChanges(batch, variable, memory_mb, progress).of_coordinates(
-        np.repeat(coordinates, 2), np.stack([upper, lower], axis=1).ravel()
-    )
-    # The step as it was taken: w + eps is rounded.
+    # The two perturbations of a coordinate are neighbours, so that what they share is computed in one chunk.
+    measured = changes.of_coordinates(np.repeat(coordinates, 2), np.stack([upper, lower], axis=1).ravel())
+    # Since w + eps is rounded, the step that was taken is not quite the one that was asked for.
     step = upper.astype(np.float64) - lower.astype(np.float64)
-    return (changes[0::2] - changes[1::2]) / step
+    return (measured[0::2] - measured[1::2]) / step
 
 
 def evolution_gradient(
@@ -151,12 +150,12 @@ def evolution_gradient(
 
     Args:
         model, loss, x, y, variable, memory_mb, progress: as for `discrete_gradient`.
-        sigma: standard deviation of the Gaussian.
-        directions: K, the number of antithetic pairs.
-        seed: of the directions.
+        sigma: the standard deviation of the Gaussian.
+        directions: K, the number of directions, each of which is taken forwards and backwards.
+        seed: the seed from which the directions are drawn.
 
     Returns:
-        An array of the variable's shape, float64.
+        A float64 array of the variable's shape.
 
     Raises:
         ValueError: the variable is not in the model; sigma is not positive or vanishes beside the variable's
@@ -168,23 +167,21 @@ def evolution_gradient(
     """
     batch = Batch(model, loss, x, y)
     found = batch.variable(variable)
-    slopes = _slopes(batch, found, sigma, directions, seed, memory_mb, progress)
+    slopes = _slopes(LossChanges(batch, found, memory_mb, progress), found, sigma, directions, seed)
     return sum(s * _direction(found, seed, k) for k, s in enumerate(slopes)) / directions
 
 
 def _direction(variable: Any, seed: int, k: int) -> np.ndarray:
-    """u_k; drawn again when it is needed again, because many of a large variable would not fit the memory."""
+    """The direction u_k. It is drawn anew whenever it is needed: many of a large variable would not fit the memory."""
     return np.random.default_rng([seed, k]).normal(size=variable.shape)
 
 
-def _slopes(
-    batch: Batch, variable: Any, sigma: float, directions: int, seed: int, memory_mb: float, progress: bool
-) -> np.ndarray:
-    """The central difference along each direction, (directions,)."""
+def _slopes(changes: LossChanges, variable: Any, sigma: float, directions: int, seed: int) -> np.ndarray:
+    """The central difference for a step of `sigma` along each direction, (directions,)."""
     if directions < 2:
         raise ValueError(f"mismatch: directions must be at least 2, not {directions}.")
     before = variable.numpy()
-    # A typical step of the largest value; a direction's small components may well vanish.
+    # A step of typical size must not vanish; the small components of a direction may.
     if np.any(before + np.asarray(_positive("sigma", sigma), before.dtype) == before):
         raise ValueError(
             f"mismatch: sigma {sigma:g} vanishes beside the values of {variable.name!r}; take a larger one."
@@ -193,8 +190,8 @@ def _slopes(
     def value(p: int) -> np.ndarray:
         return (before + (-1) ** p * sigma * _direction(variable, seed, p // 2)).astype(before.dtype)
 
-    changes = LossChanges(batch, variable, memory_mb, progress).of_values(2 * directions, value)
-    return (changes[0::2] - changes[1::2]) / (2 * sigma)
+    measured = changes.of_values(2 * directions, value)
+    return (measured[0::2] - measured[1::2]) / (2 * sigma)
 
 
 def similarities(
@@ -212,21 +209,23 @@ def similarities(
     memory_mb: float = 256,
     progress: bool = False,
 ) -> list[Similarity]:
-    """How near the backward pass is to the gradient of the smoothed loss: cosine similarity, variable by variable.
+    """Measures the cosine similarity of the backward pass and the gradient of the smoothed loss for each variable.
 
     Args:
         model, loss, x, y, memory_mb, progress: as for `discrete_gradient`.
-        variables: of the model; None: its trainable kernels, that is all of rank 2 or more.
+        variables: variables of the model; None stands for its trainable kernels, that is all trainable variables
+            of rank 2 or more.
         eps: the step of the coordinate discrete gradient, or the standard deviation of evolution strategies.
-        method: "coordinates" or "evolution".
-        count: coordinates of each variable, drawn at random (None: all), or directions of evolution strategies
-            (None: 256).
-        confidence: of the intervals: a bootstrap over the sampled coordinates, or over the directions.
-        seed: of coordinates, directions and bootstrap. The batch is fixed: the intervals say nothing of other
-            samples.
+        method: "coordinates" (the coordinate discrete gradient) or "evolution" (evolution strategies).
+        count: how many coordinates of each variable to draw at random and measure (None: all), or how many
+            directions of evolution strategies (None: 256).
+        confidence: the probability that the intervals are to cover. They are bootstraps over the sampled coordinates
+            or over the directions.
+        seed: the seed from which coordinates, directions and bootstraps are drawn. The batch is fixed: the intervals
+            say nothing about other samples.
 
     Returns:
-        One similarity a variable, in the order of `variables`.
+        A similarity for each variable, in the order of `variables`.
 
     Raises:
         ValueError: as for `discrete_gradient`, or an option has no such value.
@@ -248,16 +247,17 @@ def similarities(
     for i, (variable, backward) in enumerate(zip(found, _backward(batch, found, memory_mb), strict=True)):
         size = backward.size
         rng = np.random.default_rng([seed, i])
+        changes = LossChanges(batch, variable, memory_mb, progress)
         if method == "evolution":
             measured = count or 256
-            slopes = _slopes(batch, variable, eps, measured, seed, memory_mb, progress)
+            slopes = _slopes(changes, variable, eps, measured, seed)
             drawn = np.stack([_direction(variable, seed, k).ravel() for k in range(measured)])
             b = backward.ravel()
             interval = of_directions(slopes, drawn @ b, drawn @ drawn.T, float(np.linalg.norm(b)), confidence, rng)
         else:
             measured = size if count is None else min(count, size)
             chosen = np.sort(rng.choice(size, measured, replace=False))
-            discrete = _discrete(batch, variable, chosen, eps, memory_mb, progress)
+            discrete = _discrete(changes, variable, chosen, eps)
             interval = of_coordinates(discrete, backward.ravel()[chosen], size, confidence, rng)
         results.append(Similarity(variable.name, *interval, measured, size))
     return results

@@ -1,4 +1,4 @@
-"""The paper's networks, one file each."""
+"""The paper's networks, each in a file of its own, and the choice of their widths."""
 
 import functools
 from collections.abc import Callable
@@ -17,5 +17,5 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "resnet18_block": functools.partial(resnet18, shortcut="block"),
     "vgg7": vgg7,
 }
-"""Every network and variant by name. All take input_shape, classes, form, levels, width, widths, binary_weights,
-per_channel and gradient."""
+"""Every network and variant by name. All take the arguments input_shape, classes, form, levels, width, widths,
+binary_weights, per_channel and gradient; `help` of one says what they mean, and what else it takes."""

@@ -1,4 +1,4 @@
-"""What the networks share: one definition serves the coupled, the baseline and the float form."""
+"""The layers that the networks are built of, in the coupled, the baseline or the float form, and the choice of stem."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,17 @@ Stem = Literal["imagenet", "small"]
 
 
 def choose_stem(network: str, input_shape: Sequence[int | None], stem: Stem | None, least: dict[Stem, int]) -> Stem:
-    """`stem`, or the one for inputs of that size: "small" below 64 pixels. `least` is the least size of each."""
+    """The stem of a network, chosen by the size of its input unless the user names one.
+
+    Args:
+        network: the network's name, for error messages.
+        input_shape: (height, width, channels).
+        stem: the stem that the user asks for; None stands for "small" below 64 pixels, else "imagenet".
+        least: for each stem that the network has, the least height and width in pixels.
+
+    Raises:
+        ValueError: the input is too small for the stem or its size unknown, or there is no such stem.
+    """
     if len(input_shape) != 3 or any(d is None for d in input_shape):
         raise ValueError(f"{network}: input_shape must be (height, width, channels), not {input_shape}.")
     size = min(input_shape[:2])  # type: ignore[type-var]
@@ -29,7 +39,15 @@ def choose_stem(network: str, input_shape: Sequence[int | None], stem: Stem | No
 
 @dataclass(frozen=True)
 class Style:
-    """How a network's form builds its convolutions; see `vgg7` for the fields."""
+    """The form of a network: builds its convolutions and batch norms.
+
+    Attributes:
+        network: the network's name, for error messages.
+        form, levels, binary_weights, per_channel, gradient: the arguments of these names that every network has.
+
+    Raises:
+        ValueError: there is no such form.
+    """
 
     network: str
     form: Form
@@ -44,7 +62,7 @@ class Style:
 
     @property
     def _initializer(self) -> keras.initializers.Initializer:
-        # The authors' normal(0, sqrt(4 / n)), n = kernel area * (input + output channels).
+        # As the authors initialize: normal(0, sqrt(4 / n)), n = kernel area * (input + output channels).
         return keras.initializers.VarianceScaling(2.0, "fan_avg", "untruncated_normal")
 
     def float_conv(self, x: Any, channels: int, kernel: Any, *, padding: str = "same", **kwargs: Any) -> Any:
@@ -64,7 +82,7 @@ class Style:
         name: str,
         **kwargs: Any,
     ) -> Any:
-        """The form's activation, dropout of it if any, and a convolution of that, without bias."""
+        """The form's activation of `x`, dropout if its rate is not 0, and a convolution without bias of the result."""
         step = CoupledStep(self.levels if self.form == "coupled" else 1, self.gradient)
         if self.form == "float":
             x = keras.layers.ReLU(name=f"{name}_relu")(x)
@@ -87,5 +105,5 @@ class Style:
         )(x)
 
     def norm(self, x: Any, *, name: str) -> Any:
-        """Batch normalization with the authors' (Torch's) momentum and epsilon."""
+        """Batch normalization with the authors' momentum and epsilon, which are Torch's defaults."""
         return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)

@@ -1,4 +1,4 @@
-"""How wide the networks are: the paper's widths, and those of a coupled network that is to weigh what another does."""
+"""How many channels the networks have: the paper's widths, and those that give a wanted number of weights."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,16 +16,19 @@ _PAPER: dict[str, dict[str, tuple[int, ...]]] = {
     "resnet18": {"coupled": (64, 90, 180, 360, 512), "baseline": (64, 128, 256, 512, 512)},
     "vgg7": {"coupled": (45, 45, 90, 90, 336, 512), "baseline": (64, 64, 128, 128, 512, 512)},
 }
-_PAPER["resnet18_block"] = _PAPER["resnet18"]  # other shortcuts, the same channels
+_PAPER["resnet18_block"] = _PAPER["resnet18"]  # its shortcuts differ, its channels do not
 
 
 def paper_widths(network: str, form: Form = "coupled", width: float = 1.0) -> tuple[int, ...]:
-    """The channels of a network's layers, as its `widths`.
+    """The channels of a network's layers in the paper, as its argument `widths` takes them.
 
     Args:
         network: a key of `NETWORKS`.
-        form: "coupled", or "baseline" or "float", which are as wide as each other.
-        width: multiplies each; halves are rounded up, and none is below 1.
+        form: "coupled", "baseline" or "float"; the last two have the same widths.
+        width: a factor for each width; halves are rounded up, and no width is below 1.
+
+    Returns:
+        The widths, in the order in which the network's docstring lists them.
 
     Raises:
         ValueError: width is not positive, or there is no such network.
@@ -39,7 +42,7 @@ def paper_widths(network: str, form: Form = "coupled", width: float = 1.0) -> tu
 
 
 def choose_widths(network: str, form: Form, widths: Sequence[int] | None, multiplier: float) -> tuple[int, ...]:
-    """`widths`, or the paper's, times `multiplier`."""
+    """Returns `widths`, or the paper's if None are given, each multiplied by `multiplier` and rounded."""
     paper = _PAPER[network]["coupled" if form == "coupled" else "baseline"]
     widths = widths or paper
     if len(widths) != len(paper) or any(w < 1 for w in widths):
@@ -51,11 +54,13 @@ def choose_widths(network: str, form: Form, widths: Sequence[int] | None, multip
 
 
 def decoupled_weights(model: keras.Model) -> int:
-    """The kernel weights of a network of `bduo_tf.networks` once it is decoupled: those that read activations of
-    n levels count n times."""
+    """Counts the kernel weights that a network of `bduo_tf.networks` has once it is decoupled.
+
+    A kernel that reads activations of n levels is repeated n times, so that its weights count n times.
+    """
     total = levels = 0
     for layer in model.layers:
-        # An activation that is a layer of its own is read by the next layer with a kernel.
+        # In these networks an activation that is a layer is read by the next layer with a kernel.
         step = step_of(_graph.activation_of(layer)) or step_of(getattr(layer, "input_quantizer", None))
         levels = step.levels if step else levels
         if hasattr(layer, "kernel"):
@@ -72,24 +77,26 @@ def duo_widths(
     multiple_of: int = 1,
     **arguments: Any,
 ) -> tuple[int, ...]:
-    """The widths of a coupled network whose decoupled network has the weights of a baseline.
+    """The widths of a coupled network that, once decoupled, has about as many weights as a baseline.
 
-    The last width stays, as in the paper: what reads it is in full precision and not widened. The others
-    become baseline / sqrt(levels), rounded down; then the one before the last, which holds most weights,
-    becomes the largest with which the decoupled network is not heavier than the baseline.
+    The last width stays as it is, as in the paper: the layer that reads it is in full precision and not
+    widened. The others become baseline / sqrt(levels), rounded down. Then the width before the last, on
+    which most weights depend, becomes the largest with which the decoupled network has no more weights
+    than the baseline.
 
     Args:
         network: a function of `bduo_tf.networks`.
         baseline: its widths in the baseline form.
-        levels: binary activations coupled into one.
-        multiple_of: round all but the last width to the nearest multiple of this; 32 fills LCE's words.
+        levels: the number of binary activations coupled into one.
+        multiple_of: all widths but the last are rounded to the nearest multiple of this number; 32 fills
+            the words in which LCE packs channels.
         **arguments: other arguments of `network`, such as input_shape.
 
     Returns:
         The widths for `network(form="coupled", levels=levels, widths=...)`.
 
     Raises:
-        ValueError: no width is small enough.
+        ValueError: even with the least width before the last the network has more weights than the baseline.
 
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020: 64, 64, 128, 128, 512, 512 become 45, 45, 90, 90, 336, 512.
@@ -108,7 +115,7 @@ def duo_widths(
         return decoupled_weights(network(form="coupled", levels=levels, widths=widths, **arguments))
 
     budget = decoupled_weights(network(form="baseline", widths=baseline, **arguments))
-    # Weights grow with the width: search in halves between none and all of the baseline's.
+    # The number of weights grows with the width, so that a binary search finds the largest one.
     low, high = 0, max(1, balance // multiple_of)
     while low < high:
         middle = (low + high + 1) // 2

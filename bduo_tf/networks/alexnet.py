@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from bduo_tf.backend import keras
 from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem
+from bduo_tf.networks._documentation import documented
 from bduo_tf.networks._widths import choose_widths
 
 __all__ = ["alexnet"]
 
 
+@documented
 def alexnet(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     classes: int = 1000,
@@ -27,28 +29,19 @@ def alexnet(
 
     conv11x11/4 pool act; conv5x5 pool act; conv3x3 act; conv3x3 act; conv3x3 pool act; a valid convolution
     over all that is left (6x6 at 224x224) act dropout; conv1x1 ReLU dropout; conv1x1. Every convolution is
-    followed by its pool (3x3/2), then by batch normalization, then by the activation.
+    followed by its pool (3x3/2), then by batch normalization, then by the activation. Six convolutions
+    have quantized activations. The authors' code has no baseline; its widths here are those of the
+    single-tower AlexNet, which has about as many weights as the decoupled network.
 
     Args:
         input_shape: (height, width, channels); at least 64x64 for the ImageNet stem, 15x15 for the small one.
-        classes: number of logits.
-        form: "coupled", "baseline" or "float", as in `vgg7`. The authors' code has no baseline; its widths
-            here are those of the single-tower AlexNet, whose weights the decoupled network comes near.
-        stem: "imagenet" (conv11x11/4, no padding but 2 pixels) or "small" (conv5x5/1, for images such as
+        classes: the number of logits.
+        {form}
+        stem: "imagenet" (conv11x11/4 with a padding of 2 pixels) or "small" (conv5x5/1, for images such as
             32x32); None chooses by the size of the input.
-        dropout: rate of the two dropouts.
-        levels: binary activations coupled into one; only the coupled form uses it.
-        width: multiplies every width.
-        widths: channels of the seven convolutions instead of the paper's.
-        binary_weights: kernels sign(W) * mean|W| in the six layers with quantized activations.
-        per_channel: one kernel scale an output channel instead of one a layer.
-        gradient: backward pass of the activations, see `CoupledStep`.
-
-    Returns:
-        An uncompiled model from (batch, height, width, channels) float images to (batch, classes) logits.
-
-    Raises:
-        ValueError: the input is too small or its size unknown, or an option has no such value.
+        dropout: the rate of the two dropouts.
+        widths: the channels of the seven convolutions, instead of the paper's.
+        {options}
 
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020, ImageNet experiments.

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 from bduo_tf.backend import keras
 from bduo_tf.layers import ChannelPad
 from bduo_tf.networks._blocks import Form, Stem, Style, choose_stem
+from bduo_tf.networks._documentation import documented
 from bduo_tf.networks._widths import choose_widths
 
 __all__ = ["Shortcut", "resnet18"]
@@ -13,6 +14,7 @@ __all__ = ["Shortcut", "resnet18"]
 Shortcut = Literal["conv", "block"]
 
 
+@documented
 def resnet18(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     classes: int = 1000,
@@ -29,32 +31,23 @@ def resnet18(
 ) -> keras.Model:
     """ResNet-18 of the paper: a stem, four stages of four 3x3 convolutions, a classifier.
 
-    The activation acts on the stream, the sum of all before it: act conv BN, plus the shortcut. A stage
-    that halves the size has as shortcut an average pool 2x2, a full-precision 1x1 convolution and a
-    batch normalization. The very last convolution may be wider; its shortcut is then padded with
-    channels of zeros. Stem and classifier are in full precision.
+    A stream of floats, to which every block adds, runs through the stages. The sixteen convolutions have
+    quantized activations: each is activation, convolution and batch normalization, plus the shortcut. A
+    stage that halves the size has as shortcut an average pool 2x2, a full-precision 1x1 convolution and a
+    batch normalization. The very last convolution may be wider than the one before; its shortcut is then
+    padded with channels of zeros. Stem and classifier are in full precision.
 
     Args:
         input_shape: (height, width, channels); at least 32x32 for the ImageNet stem, 8x8 for the small one.
-        classes: number of logits.
-        form: "coupled", "baseline" or "float", as in `vgg7`.
-        shortcut: "conv": one for each convolution (the better variant of the paper); "block": one for
-            each two convolutions.
+        classes: the number of logits.
+        {form}
+        shortcut: "conv" (a shortcut around each convolution, the better variant of the paper) or "block" (a
+            shortcut around each two convolutions).
         stem: "imagenet" (conv7x7/2 BN ReLU pool3x3/2 BN) or "small" (conv3x3 BN ReLU BN, for images such as
             32x32); None chooses by the size of the input.
-        levels: binary activations coupled into one; only the coupled form uses it.
-        width: multiplies every width.
-        widths: channels of the stem and the first stage, of the other three stages, and of the very last
+        widths: the channels of the stem and the first stage, of the other three stages, and of the very last
             convolution, instead of the paper's.
-        binary_weights: kernels sign(W) * mean|W| in the sixteen layers with quantized activations.
-        per_channel: one kernel scale an output channel instead of one a layer.
-        gradient: backward pass of the activations, see `CoupledStep`.
-
-    Returns:
-        An uncompiled model from (batch, height, width, channels) float images to (batch, classes) logits.
-
-    Raises:
-        ValueError: the input is too small or its size unknown, or an option has no such value.
+        {options}
 
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020, ImageNet experiments; the shortcut for each convolution is that
@@ -94,13 +87,14 @@ def resnet18(
 
 
 def _convolution(style: Style, x: Any, channels: int, strides: int, name: str) -> Any:
+    """The activation of the stream, a 3x3 convolution of that, and its batch normalization."""
     return style.norm(style.conv(x, channels, 3, strides=strides, name=name), name=f"{name}_norm")
 
 
 def _add(style: Style, x: Any, y: Any, name: str) -> Any:
-    """`y` plus the shortcut from `x` that has its shape."""
+    """The sum of `y` and a shortcut from `x`, which is brought to the shape of `y`."""
     if x.shape[1:3] != y.shape[1:3]:
-        # Sizes that are odd are halved as the convolution halves them.
+        # With padding "same" an odd size is halved as the convolution with strides halves it: rounded up.
         x = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_shortcut_pool")(x)
         x = style.float_conv(x, y.shape[-1], 1, name=f"{name}_shortcut")
         x = style.norm(x, name=f"{name}_shortcut_norm")

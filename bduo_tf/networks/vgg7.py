@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from bduo_tf.backend import keras
 from bduo_tf.networks._blocks import Form, Style
+from bduo_tf.networks._documentation import documented
 from bduo_tf.networks._widths import choose_widths
 
 __all__ = ["vgg7"]
 
 
+@documented
 def vgg7(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     classes: int = 10,
@@ -25,27 +27,15 @@ def vgg7(
 
     conv3x3 act; conv3x3 pool act; conv3x3 pool act; conv3x3 pool act; a valid convolution over all
     that is left (4x4 at 32x32) act; conv1x1 ReLU; conv1x1. Every convolution is followed by its pool,
-    then by batch normalization, then by the activation.
+    then by batch normalization, then by the activation. The authors' VGG-7 has float kernels in the five
+    layers with quantized activations; `binary_weights=False` gives these.
 
     Args:
-        input_shape: (height, width, channels); height and width at least 8.
-        classes: number of logits.
-        form: "coupled" (activations of `levels` + 1 levels, the form to train first), "baseline"
-            (binary activations 0/1, the network BinaryDuo is compared with) or "float" (ReLU and float
-            kernels in the baseline's widths: what a user would deploy instead).
-        levels: binary activations coupled into one; only the coupled form uses it.
-        width: multiplies every width.
-        widths: channels of the six convolutions instead of the paper's.
-        binary_weights: kernels sign(W) * mean|W| in the five layers with quantized activations. The
-            authors' VGG-7 keeps them float; a network that is to be deployed needs binary ones.
-        per_channel: one kernel scale an output channel instead of one a layer.
-        gradient: backward pass of the activations, see `CoupledStep`.
-
-    Returns:
-        An uncompiled model from (batch, height, width, channels) float images to (batch, classes) logits.
-
-    Raises:
-        ValueError: the input is too small or its size unknown, or an option has no such value.
+        input_shape: (height, width, channels); height and width are at least 8.
+        classes: the number of logits.
+        {form}
+        widths: the channels of the six convolutions, instead of the paper's.
+        {options}
 
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020, CIFAR-10 experiments.

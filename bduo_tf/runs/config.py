@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bduo_tf.data import Fit
+from bduo_tf.fitting import Fit
 from bduo_tf.runs.settings import Settings
 from bduo_tf.runs.values import restored
 

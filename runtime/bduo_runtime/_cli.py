@@ -1,4 +1,4 @@
-"""The command line: info, bench and run."""
+"""The command line of bduo_runtime, with the commands info, bench and run."""
 
 import argparse
 import contextlib
@@ -23,11 +23,11 @@ from bduo_runtime._timing import bench
 __all__ = ["main"]
 
 _INTERRUPTED, _NOT_READ = 130, 141
-"""Exit codes of what a shell's signals end: 128 + SIGINT, 128 + SIGPIPE."""
+"""Exit codes by which a shell knows that a signal ended the command: 128 + SIGINT, 128 + SIGPIPE."""
 
 
 class _UsageError(Exception):
-    """Something the user can put right; the message says what."""
+    """The user can put right what is wrong; the message says what it is."""
 
 
 _EXPECTED = (ModelError, OptionError, _UsageError, OSError, ImportError, MemoryError)
@@ -39,13 +39,13 @@ def main(argv: Sequence[str] | None = None, shown: Shown = contextlib.nullcontex
     """Runs a command.
 
     Args:
-        argv: its arguments, those of the process if None.
-        shown: what a command that is not --verbose is run in, given the exceptions that become a line of their own:
-            `quiet` of `_terminal` if the process is all the command's.
+        argv: the command's arguments; None stands for those of the process.
+        shown: makes the context in which a command without --verbose is run, from the exceptions that become a line
+            each. `_terminal.quiet` is meant for a process that does nothing but the command.
 
     Returns:
-        The exit code: 0, or 1 after a line on each thing that is wrong; 130 if it was interrupted, 141 if nobody reads
-        what it prints.
+        The exit code: 0; 1 after a line on each thing that is wrong; 130 if the user interrupted the command; 141 if
+        nobody reads what it prints.
     """
     try:
         try:
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None, shown: Shown = contextlib.nullcontex
                 return args.command(args)
         finally:
             if sys.stdout is not None:
-                sys.stdout.flush()  # what cannot be written is noticed here, not when Python ends
-    except BrokenPipeError:  # as of `| head`, which misses nothing
+                sys.stdout.flush()  # a failure to write shows here, not when Python ends
+    except BrokenPipeError:  # a reader such as `head` has read all that it wants
         return _NOT_READ
     except KeyboardInterrupt:
         _say("interrupted")
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None, shown: Shown = contextlib.nullcontex
 
 
 def _complain(error: Exception) -> int:
-    """One line on stderr; returns the exit code."""
+    """Writes one line about an error to stderr; returns the exit code."""
     message = next(iter(str(error).splitlines()), type(error).__name__)
     if isinstance(error, OSError) and error.filename and error.strerror:
         message = f"{error.filename}: {error.strerror}"
@@ -76,8 +76,9 @@ def _complain(error: Exception) -> int:
 
 
 def _say(message: str) -> None:
+    """Writes one line to stderr."""
     if sys.stderr is not None:
-        # A message may hold a name from the file, which is not to steer the terminal.
+        # A message may hold a name from the file, whose control characters must not steer the terminal.
         plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
         print(f"python -m bduo_runtime: {plain}", file=sys.stderr)
 
@@ -170,11 +171,12 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _sizes(shape: Sequence[int]) -> str:
+    """A shape as a user reads it, such as 1x32x32x3."""
     return "x".join(map(str, shape)) or "scalar"
 
 
 def _described(known: Metadata) -> str:
-    """The line on a model's metadata."""
+    """Says what a model's metadata are, in one line."""
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
     scaling = f"pixels 0..255 are scaled by (pixel - {mean}) / {std}" if mean else "no scaling of pixels"
     labels = f"{len(known.labels)} labels, {known.labels[0]} to {known.labels[-1]}" if known.labels else "no labels"
@@ -223,6 +225,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _feed(interpreter: Interpreter) -> None:
+    """Runs a model once on random inputs, which stay its inputs for the runs that are timed."""
     interpreter.predict(_operators.random_inputs(interpreter))
 
 
@@ -234,7 +237,7 @@ def _run(args: argparse.Namespace) -> int:
     for name in args.images:
         try:
             image = _read_image(name)
-        except (_UsageError, OSError) as e:  # the others may be good
+        except (_UsageError, OSError) as e:  # the other images may be good
             code = _complain(e)
             continue
         inputs = interpreter.preprocess(image)
@@ -251,7 +254,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _metadata(args: argparse.Namespace, interpreter: Interpreter) -> Metadata:
-    """The model's, or what the options say; labels and range suffice where the model's is malformed."""
+    """The model's metadata with the changes that the options ask for.
+
+    If the model's metadata are malformed, the options --labels and --range together can replace them.
+    """
     try:
         known = interpreter.metadata
     except ModelError:
@@ -274,7 +280,7 @@ def _metadata(args: argparse.Namespace, interpreter: Interpreter) -> Metadata:
 
 
 def _read_image(name: str) -> np.ndarray:
-    """The picture in a file, upright: uint8 (height, width, 3), or 4 channels if it says what is transparent."""
+    """Reads a picture and turns it upright: uint8 (height, width, 3), or with 4 channels if it has transparency."""
     try:
         from PIL import Image, ImageOps
     except ImportError:
@@ -290,6 +296,6 @@ def _read_image(name: str) -> np.ndarray:
                 return np.asarray(image.convert("RGBA" if transparent else "RGB"))
         except MemoryError:
             raise
-        except Exception as e:  # of damaged files Pillow's readers raise whatever befalls them
+        except Exception as e:  # Pillow's readers raise errors of any kind for damaged files
             reason = next(iter(str(e).splitlines()), type(e).__name__)
             raise _UsageError(f"{name} is not an image that Pillow can read: {reason}") from None

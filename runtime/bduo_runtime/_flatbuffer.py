@@ -1,4 +1,4 @@
-"""FlatBuffers that are not trusted, read without generated code."""
+"""Reads FlatBuffers that may be damaged or hostile, without generated code."""
 
 import struct
 from collections.abc import Iterator
@@ -10,42 +10,44 @@ from flatbuffers.table import Table as _Table
 __all__ = ["MALFORMED", "Table", "root"]
 
 MALFORMED = (struct.error, IndexError, TypeError)
-"""What is raised where a FlatBuffer refers to what lies outside of it."""
+"""The errors that are raised where a FlatBuffer refers to places outside of itself."""
 
-_MOST_ENTRIES = 1000
+_MOST_ENTRIES = 1000  # so many elements of a vector are read: a hostile file could claim billions
 
 
 class Table:
-    """A table of a FlatBuffer, its fields by their places.
+    """A table of a FlatBuffer, whose fields are named by their numbers in the schema.
 
-    Any method may raise one of MALFORMED, and none takes long.
+    Any method may raise one of MALFORMED. None takes long, whatever the file claims.
     """
 
     def __init__(self, table: _Table) -> None:
         self._table = table
 
     def _place(self, field: int) -> int | None:
-        """Where a field's value is, if it has one."""
+        """The position of a field's value in the buffer; None if the table does not have the field."""
         offset = self._table.Offset(4 + 2 * field)
         return self._table.Pos + offset if offset else None
 
     def number(self, field: int, flags: type, default: int = 0) -> int:
+        """A number, of the type that one of flatbuffers.number_types stands for."""
         place = self._place(field)
         return default if place is None else self._table.Get(flags, place)
 
     def table(self, field: int) -> "Table | None":
+        """A table; None if there is none."""
         place = self._place(field)
         return None if place is None else self._at(place)
 
     def item(self, field: int, index: int) -> "Table":
-        """One of a vector of tables."""
+        """One table of a vector of tables."""
         start, length = self._vector(field)
         if index >= length:
             raise IndexError(index)
         return self._at(start + 4 * index)
 
     def tables(self, field: int) -> Iterator["Table"]:
-        """A vector of tables, those beyond _MOST_ENTRIES left out."""
+        """The tables of a vector of tables, no more than _MOST_ENTRIES of them."""
         start, length = self._vector(field)
         return (self._at(start + 4 * i) for i in range(min(length, _MOST_ENTRIES)))
 
@@ -71,7 +73,7 @@ class Table:
         return self._vector(field)[1]
 
     def _vector(self, field: int) -> tuple[int, int]:
-        """Where its first element is, and how many there are."""
+        """The position of the first element of a vector, and how many elements it says that it has."""
         place = self._place(field)
         if place is None:
             return 0, 0
@@ -83,5 +85,5 @@ class Table:
 
 
 def root(content: bytes) -> Table:
-    """The table that a FlatBuffer begins with."""
+    """The root table of a FlatBuffer, from which all others are reached."""
     return Table(_Table(content, _Table(content, 0).Get(number_types.UOffsetTFlags, 0)))

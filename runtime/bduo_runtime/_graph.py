@@ -1,4 +1,4 @@
-"""What a .tflite says of its graph: names, operators and their versions. Nothing of it is trusted."""
+"""Reads a .tflite file's graph: names, operators and their versions. The file may be damaged or hostile."""
 
 from flatbuffers import number_types
 
@@ -6,30 +6,34 @@ from bduo_runtime._flatbuffer import MALFORMED, Table, root
 
 __all__ = ["CONV_2D", "FULLY_CONNECTED", "LOGISTIC", "SOFTMAX", "Names", "check_versions", "maker", "signature_names"]
 
-# Places of fields in schema.fbs' Model, SignatureDef, TensorMap, SubGraph, Operator and OperatorCode ...
+# Numbers of fields in schema.fbs' tables Model, SignatureDef, TensorMap, SubGraph, Operator and OperatorCode.
 _OPERATOR_CODES, _SUBGRAPHS, _SIGNATURES = 1, 2, 7
 _SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS, _SIGNATURE_KEY, _SIGNATURE_SUBGRAPH = 0, 1, 2, 4
 _MAP_NAME, _MAP_TENSOR = 0, 1
 _OPERATORS = 3
 _OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
 _CODE_OF_A_BYTE, _CUSTOM_CODE, _VERSION, _CODE = 0, 1, 2, 3
-# ... and values of its BuiltinOperator.
+# Values of its enumeration BuiltinOperator.
 CONV_2D, FULLY_CONNECTED, LOGISTIC, SOFTMAX = 3, 9, 14, 25
 _DEQUANTIZE, _RESHAPE, _TRANSPOSE, _SQUEEZE, _CAST, _EXPAND_DIMS, _QUANTIZE = 6, 22, 39, 43, 53, 70, 114
 _SAME_VALUES = {_DEQUANTIZE, _RESHAPE, _TRANSPOSE, _SQUEEZE, _CAST, _EXPAND_DIMS, _QUANTIZE}
-"""Operators that write what they read, in another type, shape or order."""
+"""Operators whose output holds the values of their input in another type, shape or order."""
 
 _MOST_OPERATORS = 1000
-"""So many from the end are looked through for what makes an output."""
+"""The operator that makes an output is looked for among so many at the end of the graph."""
 
 Names = dict[int, list[str]]
-"""The names of tensors by their indices; a tensor that is returned twice has two."""
+"""The names of each tensor, by the tensor's index; a tensor that is two outputs has two names."""
 
 
 def signature_names(content: bytes) -> tuple[Names, Names]:
-    """What the file's signature, "serving_default" before others, calls its inputs and its outputs.
+    """The names that a file's signature gives to its inputs and outputs.
 
-    Both are empty where there is no signature of the main graph, or a damaged one.
+    If there are several signatures, that is the one called "serving_default", else the first.
+
+    Returns:
+        The names of the inputs and those of the outputs; both are empty where the main graph has no signature or a
+        damaged one.
     """
     try:
         signatures = [s for s in root(content).tables(_SIGNATURES) if _unsigned(s, _SIGNATURE_SUBGRAPH) == 0]
@@ -49,10 +53,12 @@ def _names(signature: Table, field: int) -> Names:
 
 
 def maker(content: bytes, tensor: int) -> int | None:
-    """The operator that computes a tensor, those after it that only write the same values otherwise left out.
+    """Finds the operator that computes the values of a tensor.
+
+    Operators between the two that only write the same values in another form are passed over.
 
     Returns:
-        Its number in BuiltinOperator, None if that cannot be found.
+        The operator's number in BuiltinOperator; None if it cannot be found.
     """
     try:
         file = root(content)
@@ -63,7 +69,7 @@ def maker(content: bytes, tensor: int) -> int | None:
             if tensor not in operator.numbers(_OPERATOR_OUTPUTS, number_types.Int32Flags):
                 continue
             code = file.item(_OPERATOR_CODES, _unsigned(operator, _OPERATOR_CODE))
-            builtin = max(  # old files have it in a byte, new ones the rest of it in the other field
+            builtin = max(  # old files have the number in a byte; new ones have numbers above 127 in the other field
                 code.number(_CODE_OF_A_BYTE, number_types.Int8Flags), code.number(_CODE, number_types.Int32Flags)
             )
             if builtin not in _SAME_VALUES:
@@ -79,10 +85,10 @@ def _unsigned(table: Table, field: int) -> int:
 
 
 def check_versions(content: bytes) -> None:
-    """Refuses LCE's operators of a later version; LiteRT does not tell a delegate which one a file is for.
+    """Refuses a file with later versions of LCE's operators, since LiteRT does not tell a delegate the version.
 
     Raises:
-        ValueError: the file has one.
+        ValueError: the file has such an operator.
     """
     for code in root(content).tables(_OPERATOR_CODES):
         name = code.string(_CUSTOM_CODE)

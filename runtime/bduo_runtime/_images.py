@@ -1,4 +1,4 @@
-"""Images of any size to what a model takes: channels, size, scaling, type."""
+"""Makes a model's input of an image of any size: its channels, size, scaling and type."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ __all__ = ["Fit", "fit", "normalize", "quantize", "with_channels"]
 class Fit:
     """How the images that a model was trained on were brought to its size.
 
-    They were resized, and what was too large or too small then was cropped about its centre, or got a black margin.
+    They were resized. Then sides longer than the model's input were cropped about their centre, and shorter ones got a
+    black margin.
 
     Attributes:
-        resize: (height, width).
-        whole: True: the whole image was resized, its proportions kept, until it just covered `resize`. False: it was
-            cropped about its centre to the proportions of `resize`, then resized to just that.
+        resize: (height, width) in pixels.
+        whole: True: the whole image kept its proportions and was resized until it just covered `resize`. False: it was
+            cropped about its centre to the proportions of `resize`, then resized to exactly that.
 
     Raises:
-        ValueError: `resize` is not two positive integers, or `whole` no bool.
+        ValueError: `resize` is not two positive integers, or `whole` is no bool.
     """
 
     resize: tuple[int, int]
@@ -35,11 +36,13 @@ class Fit:
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """`image` with the channels that the model takes; of one that takes no transparency, over black.
+    """Converts an image to the channels that the model takes.
+
+    If the model takes no transparency, the image is laid over black.
 
     Args:
-        image: uint8, (height, width, 1 to 4): grey; grey, alpha; red, green, blue; red, green, blue, alpha.
-        channels: 1, 3 or 4.
+        image: uint8, (height, width, 1 to 4): grey; grey and alpha; red, green and blue; or these three and alpha.
+        channels: the number of channels that the model takes, 1, 3 or 4.
 
     Returns:
         uint8, (height, width, channels).
@@ -61,20 +64,23 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def fit(image: np.ndarray, size: tuple[int, int], how: Fit | None = None) -> np.ndarray:
-    """`image` at the model's size, as the images were fitted that it was trained on.
+    """Brings an image to the model's size in the way in which the images were that the model was trained on.
 
-    Resizing is bilinear, with antialiasing where it shrinks. Only what is seen in the end is computed: time and memory
-    depend on `image` and `size` alone.
+    Resizing is bilinear, with antialiasing where it shrinks. Only the part that is seen in the end is computed, so that
+    time and memory depend on `image` and `size` alone, however large `how.resize` may be.
 
     Args:
         image: uint8, (height, width, channels).
-        size: (height, width).
-        how: None: as is usual for an image of that size. One a little smaller than `size` (by at most a sixth, such
-            as 28 pixels for 32) keeps its pixels and gets a margin; any other is cropped to the proportions, then
-            resized.
+        size: (height, width) of the model's input.
+        how: the way to fit it. None stands for the usual one: an image a little smaller than `size` (by at most a
+            sixth, such as 28 pixels for 32) keeps its pixels and gets a margin; any other is cropped to the
+            proportions of `size`, then resized.
+
+    Returns:
+        uint8, (*size, channels).
 
     Raises:
-        ImportError: it has to be resized, and Pillow is not installed.
+        ImportError: the image has to be resized, and Pillow is not installed.
     """
     h, w = image.shape[:2]
     if how is None:
@@ -95,17 +101,18 @@ def fit(image: np.ndarray, size: tuple[int, int], how: Fit | None = None) -> np.
 
 
 def _middle(outer: Sequence[int], inner: Sequence[int]) -> tuple[int, int]:
-    """Where `inner` begins in the middle of `outer`, both (height, width, ...)."""
+    """The top and left of an area of the size of `inner` in the middle of `outer`; both are (height, width, ...)."""
     return (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2
 
 
 def _centre(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The part of that size in the middle of an image."""
     top, left = _middle(image.shape, size)
     return image[top : top + size[0], left : left + size[1]]
 
 
 def _resized_centre(image: np.ndarray, resized: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """The centre, of `size`, of `image` resized to `resized`."""
+    """The part of size `size` in the middle of what `image` becomes when it is resized to `resized`."""
     h, w = image.shape[:2]
     if (h, w) == resized:
         return _centre(image, size)
@@ -114,14 +121,15 @@ def _resized_centre(image: np.ndarray, resized: tuple[int, int], size: tuple[int
     except ImportError:
         raise ImportError("resizing images needs Pillow: pip install 'bduo-runtime[images]'") from None
     top, left = _middle(resized, size)
-    # The part of `image` that the centre stands for. Pillow's filter reaches beyond it, as if all had been resized.
+    # The part of `image` that becomes the centre. Pillow's filter also reads what lies around it, so that the pixels
+    # are those of the whole image resized.
     box = (
         left * w / resized[1],
         top * h / resized[0],
         (left + size[1]) * w / resized[1],
         (top + size[0]) * h / resized[0],
     )
-    # Channel by channel: Pillow would take a fourth one for alpha, and weight the colours by it.
+    # Each channel is resized alone: Pillow would take a fourth channel for alpha and weight the colours by it.
     channels = [
         Image.fromarray(np.ascontiguousarray(image[..., i])).resize(
             (size[1], size[0]), Image.Resampling.BILINEAR, box=box
@@ -132,17 +140,17 @@ def _resized_centre(image: np.ndarray, resized: tuple[int, int], size: tuple[int
 
 
 def normalize(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """(pixel - mean) / std in float32; mean and std of one number, or one a channel."""
+    """Computes (pixel - mean) / std in float32; mean and std are one number, or one for each channel."""
     return (pixels.astype(np.float32) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
 
 
 def quantize(values: np.ndarray, dtype: np.dtype, quantization: tuple[float, int]) -> np.ndarray:
-    """Floats in a quantized input's type.
+    """Converts floats to the type of a quantized input.
 
     Args:
         values: float32.
-        dtype: the input's, an integer type.
-        quantization: its scale and zero point.
+        dtype: the integer type of the input.
+        quantization: the scale and the zero point of the input.
     """
     scale, zero_point = quantization
     limits = np.iinfo(dtype)

@@ -1,4 +1,4 @@
-"""A thin interpreter: LiteRT's, with the delegate loaded."""
+"""A thin interpreter over LiteRT's, which it loads the delegate into."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ __all__ = ["Interpreter"]
 
 
 class Interpreter:
-    """Runs a .tflite file: LCE's operators by this package's delegate, all others by LiteRT.
+    """Runs a .tflite file: this package's delegate runs LCE's operators, LiteRT all others.
 
     ```python
     interpreter = bduo_runtime.Interpreter("model.tflite", num_threads=2)
@@ -28,18 +28,18 @@ class Interpreter:
     print(best.label, best.probability)
     ```
 
-    An interpreter may be used by several threads: `predict`, and so `classify`, is done by one after the other. An
-    interpreter for each thread lets them run side by side.
+    Several threads may use one interpreter: calls of `predict`, and so of `classify`, wait for each other. To run
+    them side by side give each thread an interpreter.
 
     Args:
         path: the file, or its content as bytes, bytearray or memoryview (which is copied).
-        num_threads: of the delegate and of LiteRT, 1 to 256.
-        report: a file to append a line of JSON to for each step of the delegate, when the interpreter goes; what
-            `python -m bduo_runtime bench` prints comes from there. Steps are timed only with it.
+        num_threads: the number of threads of the delegate and of LiteRT, 1 to 256.
+        report: a file to which a line of JSON is appended for each step of the delegate when the interpreter is
+            deleted. `python -m bduo_runtime bench` prints what stands there. Steps are timed only if it is given.
 
     Attributes:
-        litert: LiteRT's interpreter, its tensors allocated, for everything that `predict` does not offer. Inputs that
-            were resized there, and allocated again, have their new shapes here as well.
+        litert: LiteRT's interpreter, its tensors allocated, for everything that `predict` does not offer. If inputs
+            are resized and allocated again there, their new shapes hold here too.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -54,7 +54,7 @@ class Interpreter:
         *,
         report: str | None = None,
     ) -> None:
-        self._lock = threading.RLock()  # LiteRT's interpreter serves one thread at a time, even for its shapes
+        self._lock = threading.RLock()  # LiteRT's interpreter serves one thread at a time, even if asked for shapes
         delegate = _library.load(num_threads, report)
         if isinstance(path, (bytes, bytearray, memoryview)):
             self._name, self._content = "the model", bytes(path)
@@ -76,33 +76,34 @@ class Interpreter:
 
     @property
     def _inputs(self) -> list[dict[str, Any]]:
-        """LiteRT's description of each input: asked for whenever it is needed, since `litert` may resize them."""
+        """LiteRT's description of each input. It is never kept, since the user may resize inputs through `litert`."""
         with self._lock:
             return self.litert.get_input_details()
 
     @property
     def _outputs(self) -> list[dict[str, Any]]:
+        """LiteRT's description of each output, never kept either."""
         with self._lock:
             return self.litert.get_output_details()
 
     @property
     def input_names(self) -> list[str]:
-        """The name of each input: what the file's signature calls it, its tensor's name where there is no signature."""
+        """The name of each input: that of the file's signature, or where there is no signature that of the tensor."""
         return list(self._input_names)
 
     @property
     def output_names(self) -> list[str]:
-        """The name of each output, see `input_names`."""
+        """The name of each output, found as `input_names` are."""
         return list(self._output_names)
 
     @property
     def input_shapes(self) -> list[tuple[int, ...]]:
-        """The shape of each input as the file has it, the batch first."""
+        """The shape of each input, the file's own batch included."""
         return [_shape(d) for d in self._inputs]
 
     @property
     def output_shapes(self) -> list[tuple[int, ...]]:
-        """The shape of each output as the file has it, the batch first."""
+        """The shape of each output, the file's own batch included."""
         return [_shape(d) for d in self._outputs]
 
     @property
@@ -117,9 +118,9 @@ class Interpreter:
 
     @property
     def output_kinds(self) -> list[str | None]:
-        """What each output's scores are, such as "softmax" (see `Metadata.outputs`); None if the file does not tell.
+        """The kind of scores of each output, such as "softmax" (see `Metadata.outputs`); None if it is not known.
 
-        It is what the metadata say, else what the operator tells that makes the output.
+        The metadata tell, or else the operator that makes the output.
 
         Raises:
             ModelError: the metadata are malformed, or for another number of outputs.
@@ -133,17 +134,19 @@ class Interpreter:
     def predict(self, batch: Any) -> Any:
         """Runs the model on a batch of any size.
 
+        The model is run as often as the batch needs, each time on a batch of the file's own size, mostly 1.
+
         Args:
-            batch: array (batch, ...) of the input's shape and type (floats of any width); of several inputs a list of
-                such in the order of `input_names`, or a dict by name. The model's own batch (mostly 1) is run as often
-                as needed.
+            batch: array (batch, ...) of the input's shape and type (floats of any width). A model with several inputs
+                takes a list of such arrays in the order of `input_names`, or a dict by name.
 
         Returns:
-            Array (batch, ...) or, of a model of several outputs, a list of such in the order of `output_names`.
+            Array (batch, ...). A model with several outputs returns a list of such arrays in the order of
+            `output_names`.
 
         Raises:
-            ValueError: the shape, type or name is not the model's.
-            ModelError: the model cannot be run on them.
+            ValueError: a shape, type or name is not the model's.
+            ModelError: the model cannot be run on these inputs.
         """
         with self._lock:
             inputs = self._inputs
@@ -156,7 +159,7 @@ class Interpreter:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """What the file says of its images and classes; assign another `Metadata` where it says nothing, or wrong.
+        """What the file says of its images and classes. Assign another `Metadata` if it says nothing or is wrong.
 
         Raises:
             ModelError: the file's metadata is malformed.
@@ -167,33 +170,39 @@ class Interpreter:
             raise ModelError(f"{self._name} has metadata that cannot be used: {e}") from None
 
     def classify(self, image: Any, top: int = 5) -> list[Prediction]:
-        """The likeliest classes of a picture, the likeliest first: `rank` of `predict` of `preprocess`.
+        """Classifies a picture: calls `preprocess`, `predict` and `rank` one after the other.
 
         Args:
             image: as for `preprocess`.
-            top: how many classes.
+            top: the number of classes to return.
+
+        Returns:
+            The likeliest classes, the likeliest first.
+
+        Raises:
+            ModelError, ValueError, ImportError: see the three methods.
         """
         return self.rank(self.predict(self.preprocess(image)), top)
 
     def preprocess(self, image: Any) -> np.ndarray:
-        """A picture as the model takes it, for `predict`.
+        """Makes an input for `predict` of a picture.
 
-        It is made grey or coloured, transparent parts black, and fitted to the model's size and scaled as the file's
-        metadata says. Where that says nothing it is cropped about its centre to the proportions, then resized (a margin
-        where only a few pixels are missing), and black becomes -1, white 1.
+        The picture is made grey or coloured as the model needs it, and transparent parts black. Then it is brought to
+        the model's size and scaled as the file's metadata say. If they do not say, it is cropped about its centre to
+        the proportions and resized (or gets a margin, if only a few pixels are missing), and black becomes -1, white 1.
 
         Args:
-            image: uint8 array (height, width, 3), red, green, blue, or (height, width), of any size; with transparency
-                (height, width, 4) or (height, width, 2). A model of 4 channels takes red, green, blue, alpha as they
-                are.
+            image: uint8 array of any size: (height, width, 3) for red, green, blue, or (height, width); with
+                transparency (height, width, 4) or (height, width, 2). A model of 4 channels is given red, green, blue
+                and alpha unchanged.
 
         Returns:
             Array (1, height, width, channels) of the input's size and type.
 
         Raises:
-            ValueError: it is no such array.
+            ValueError: `image` is no such array.
             ModelError: the model does not take images.
-            ImportError: it has to be resized, and Pillow is not installed.
+            ImportError: the picture has to be resized, and Pillow is not installed.
         """
         shapes = self.input_shapes
         if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3, 4) or not all(shapes[0]):
@@ -223,16 +232,20 @@ class Interpreter:
         return _images.quantize(values, detail["dtype"], detail["quantization"])
 
     def rank(self, outputs: Any, top: int = 5) -> list[Prediction]:
-        """The likeliest classes of one image, the likeliest first.
+        """Sorts the classes of one image by their scores.
 
-        What the outputs are (docs/runtime.md) is in the file's metadata, or in those that were assigned to `metadata`.
-        Where nobody says, a softmax and a sigmoid are known by their operators, and else scores that sum to 1 are
-        probabilities, all others logits. A single unit tells two classes apart; without a word on it a value from 0 to
-        1 is ambiguous: it is taken for a probability, unless a layer's product makes it.
+        The kind of scores (docs/runtime.md) stands in the file's metadata, or in those that were assigned to
+        `metadata`. If it does not, a softmax and a sigmoid are recognized by their operators; else scores that sum to 1
+        are taken for probabilities, all others for logits. A single unit tells two classes apart. If its kind is not
+        known, a value from 0 to 1 could be either, and is taken for a probability unless a convolution or a dense layer
+        makes it.
 
         Args:
-            outputs: what `predict` returned for it, (1, units).
-            top: how many classes.
+            outputs: what `predict` returned for the image, (1, units).
+            top: the number of classes to return.
+
+        Returns:
+            The likeliest classes, the likeliest first.
 
         Raises:
             ModelError: the model is not a classifier, or has labels for another number of classes.
@@ -253,11 +266,11 @@ class Interpreter:
 
     @cached_property
     def _makers(self) -> list[int | None]:
-        """The operator that makes each output."""
+        """The operator that makes each output, see `_graph.maker`."""
         return [_graph.maker(self._content, d["index"]) for d in self._outputs]
 
     def _arrays(self, batch: Any, inputs: list[dict[str, Any]]) -> list[np.ndarray]:
-        """What `predict` was given, an array an input."""
+        """The argument of `predict` as a list of arrays in the order of the inputs."""
         if not inputs:
             raise ModelError(f"{self._name} has no inputs")
         if isinstance(batch, Mapping):
@@ -269,6 +282,7 @@ class Interpreter:
         return [np.asarray(array) for array in batch]
 
     def _by_name(self, arrays: Mapping[str, Any]) -> list[Any]:
+        """The arrays of a dict in the order of the inputs; raises a ValueError unless it has each of them once."""
         names = self._input_names
         known = f"the model's inputs are {', '.join(map(repr, names))}"
         if len(set(names)) < len(names):
@@ -282,7 +296,7 @@ class Interpreter:
         return [arrays[name] for name in names]
 
     def _checked(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
-        """The arrays in the inputs' types, if they fit."""
+        """The arrays, floats in the width of the input; raises a ValueError if a shape or type is not the input's."""
         arrays = [_as_float(a, d["dtype"]) for a, d in zip(arrays, inputs, strict=True)]
         for array, detail, name in zip(arrays, inputs, self._input_names, strict=True):
             shape = _shape(detail)
@@ -294,7 +308,7 @@ class Interpreter:
         return arrays
 
     def _run_in_parts(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
-        """Batches of another size than the file's: as many runs as they need, what each returns put together."""
+        """Runs a batch of another size than the file's in parts of that size; returns their outputs put together."""
         own = {_shape(detail)[:1] for detail in inputs}
         if len(own) > 1 or own & {(), (0,)}:
             raise ModelError(f"{self._name} has inputs without a common batch: give arrays of just their shapes")
@@ -315,6 +329,7 @@ class Interpreter:
         return [np.empty((0, *_shape(detail)[1:]), detail["dtype"]) for detail in self._outputs]
 
     def _run(self, arrays: list[np.ndarray], inputs: list[dict[str, Any]]) -> list[np.ndarray]:
+        """Runs the model once on arrays of just its inputs' shapes and types."""
         try:
             for array, detail in zip(arrays, inputs, strict=True):
                 self.litert.set_tensor(detail["index"], np.asarray(array, order="C"))
@@ -332,24 +347,27 @@ def _shape(detail: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _named(details: list[dict[str, Any]], signature: _graph.Names) -> list[str]:
-    """The signature's names of tensors, each once; the tensors' own where it has none or names them alike."""
+    """Names the inputs or outputs that `details` describe, each differently.
+
+    The signature names them. A tensor that it does not name has its own name, and so have all if two names are equal.
+    """
     left: dict[int, Iterator[str]] = {tensor: iter(names) for tensor, names in signature.items()}
     names = [next(left.get(d["index"], iter(())), "") or d["name"] for d in details]
     return names if len(set(names)) == len(names) else [d["name"] for d in details]
 
 
 def _holds_one(batch: Any, detail: dict[str, Any]) -> bool:
-    """Whether a list is that of all inputs' arrays, of one input, and not itself the array."""
+    """Whether a list, given to a model with one input, holds the input's array, rather than being that array."""
     return len(batch) == 1 and np.ndim(batch[0]) == len(detail["shape"])
 
 
 def _filled(array: np.ndarray, size: int) -> np.ndarray:
-    """The last part of a batch: filled up, what comes of that is cut off."""
+    """Fills up the last part of a batch with zeros to the size of the file's batch."""
     missing = size - len(array)
     return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]) if missing else array
 
 
 def _as_float(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """Floats of another width, such as NumPy's float64, in the model's; all else as it is."""
+    """Converts floats of another width, such as NumPy's float64, to the model's; returns all other arrays unchanged."""
     both = np.issubdtype(array.dtype, np.floating) and np.issubdtype(dtype, np.floating)
     return array.astype(dtype, copy=False) if both else array

@@ -1,4 +1,4 @@
-"""The delegate, a shared library: where it lies, and how LiteRT loads it."""
+"""Finds the delegate, a shared library, and loads it for LiteRT."""
 
 import ctypes
 import operator
@@ -12,11 +12,11 @@ from ai_edge_litert import interpreter as litert
 __all__ = ["MOST_THREADS", "OptionError", "delegate_path", "load"]
 
 MOST_THREADS = 256
-"""More than that no machine gains from, and the delegate refuses."""
+"""The greatest number of threads, which the delegate checks too; no machine gains from more."""
 
 
 class OptionError(ValueError):
-    """An option or an environment variable that cannot be met; the message is one line."""
+    """An option or an environment variable asks for something that is not there; the message is one line."""
 
 
 def delegate_path() -> str:
@@ -29,7 +29,7 @@ def delegate_path() -> str:
     interpreter = Interpreter("model.tflite", experimental_delegates=[delegate])
     ```
 
-    The environment variable BDUO_RUNTIME_LIBRARY names another build of it.
+    The environment variable BDUO_RUNTIME_LIBRARY may name another build of the library.
 
     Raises:
         FileNotFoundError: the package was not installed whole, or the variable names no file.
@@ -42,15 +42,18 @@ def delegate_path() -> str:
         path = Path(__file__).parent / names.get(sys.platform, "libbduo_runtime.so")
     if not path.is_file():
         raise FileNotFoundError(f"the delegate {path} is missing: install the package with `pip install ./runtime`")
-    return str(path.absolute())  # a bare name would be searched for where the system has its libraries
+    return str(path.absolute())  # a file name alone would be looked for among the system's libraries
 
 
 def load(num_threads: int, report: str | None) -> Any:
-    """The delegate, for LiteRT's `experimental_delegates`.
+    """Loads the delegate.
 
     Args:
-        num_threads: 1 to MOST_THREADS.
+        num_threads: the number of threads, 1 to MOST_THREADS.
         report: see `Interpreter`.
+
+    Returns:
+        The delegate, for the argument `experimental_delegates` of LiteRT's interpreter.
 
     Raises:
         OptionError: num_threads is another number, BDUO_RUNTIME_ISA names an instruction set that is not there, or
@@ -71,5 +74,5 @@ def load(num_threads: int, report: str | None) -> Any:
         raise OptionError(f"{path} is not the delegate: {e}") from None
     try:
         return litert.load_delegate(path, options)
-    except ValueError as e:  # the last line is the delegate's own
+    except ValueError as e:  # the last line of the message comes from the delegate
         raise OptionError(str(e).splitlines()[-1].removeprefix("bduo_runtime: ")) from None

@@ -1,12 +1,12 @@
-"""What a .tflite says of its images and classes, in two of its buffers. Nothing of it is trusted.
+"""Reads what a .tflite file says of its images and classes. The file may be damaged or hostile.
 
-TFLITE_METADATA is TFLite Metadata (metadata_schema.fbs of tensorflow/tflite-support): a FlatBuffer, with label files in
-a ZIP archive behind the model. It has no place for how images were fitted and for what the outputs are. So bduo, JSON
-in UTF-8, has those:
+It is said in two entries of the file's metadata. The entry TFLITE_METADATA is TFLite Metadata (metadata_schema.fbs of
+tensorflow/tflite-support): a FlatBuffer, with label files in a ZIP archive behind the model. That has no place for how
+images were fitted and what the outputs are. These stand in the entry bduo, which is JSON in UTF-8:
 
     {"version": 1, "fit": {"resize": [256, 256], "whole": true}, "outputs": ["softmax"]}
 
-Fit, its fields and KINDS, one of which (or null) stands for each output, say what these mean; both may be missing.
+"fit" holds the fields of the class Fit, "outputs" one of KINDS (or null) for each output. Both may be missing.
 """
 
 import io
@@ -26,12 +26,12 @@ from bduo_runtime._scores import KINDS
 
 __all__ = ["Metadata", "MetadataError", "parse_labels", "read_metadata"]
 
-# Places of fields in their tables and values of enumerations: of schema.fbs' Model, SubGraph, Buffer and Metadata ...
+# Numbers of fields in schema.fbs' tables Model, SubGraph, Buffer and Metadata.
 _MODEL_SUBGRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 2, 4, 6
 _SUBGRAPH_OUTPUTS = 2
 _BUFFER_DATA = 0
 _ENTRY_NAME, _ENTRY_BUFFER = 0, 1
-# ... and of metadata_schema.fbs.
+# Numbers of fields in the tables of metadata_schema.fbs, and values of its enumerations.
 _SUBGRAPHS = 3
 _INPUTS, _OUTPUTS = 2, 3
 _PROCESS_UNITS, _ASSOCIATED_FILES = 4, 6
@@ -42,15 +42,15 @@ _FILE_NAME, _FILE_TYPE = 0, 2
 _TENSOR_AXIS_LABELS = 2
 
 _MOST_LABEL_BYTES = 1 << 20
-"""More than any label file needs; reading it takes no memory to speak of."""
+"""The greatest size of a label file: more than any needs, and too little to fill the memory."""
 
-_VERSION = 1
-_MOST_JSON_BYTES = 1 << 16
-_MOST_PIXELS = 1 << 15  # of a side
+_VERSION = 1  # the latest version of the entry bduo that is understood
+_MOST_JSON_BYTES = 1 << 16  # the greatest size of that entry
+_MOST_PIXELS = 1 << 15  # the greatest height and width in it
 
 
 class MetadataError(ValueError):
-    """Metadata that makes no sense; the message is one line."""
+    """Metadata make no sense; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Metadata:
     """What is known of a classifier of images beside its graph.
 
     Attributes:
-        labels: the class names in the order of the outputs; empty if not known.
-        mean: (pixel - mean) / std is what the model takes, of pixels 0..255; one number, or one a channel. Empty if
+        labels: the class names in the order of the outputs; empty if they are not known.
+        mean: the model takes (pixel - mean) / std of pixels 0..255; one number, or one for each channel. Empty if it is
             not known.
         std: see `mean`.
-        fit: how the images were brought to the model's size that it was trained on; None if not known.
-        outputs: what the scores of each output are: "softmax", "logits", "sigmoid" or "sigmoid_logits"
-            (docs/runtime.md), None for one that is not known. Empty if none is.
+        fit: how the images that the model was trained on were brought to its size; None if it is not known.
+        outputs: the kind of scores of each output: "softmax", "logits", "sigmoid" or "sigmoid_logits"
+            (docs/runtime.md), or None where it is not known. Empty if no kind is known.
 
     Raises:
         ValueError: `fit` or `outputs` is something else.
@@ -83,7 +83,11 @@ class Metadata:
             raise MetadataError(f"outputs must be a tuple of {', '.join(KINDS)} and None, not {self.outputs!r:.99}")
 
     def with_range(self, black: float, white: float) -> "Metadata":
-        """The same, of a model that takes `black` and `white` for the pixels 0 and 255."""
+        """The same metadata for a model that takes the number `black` for the pixel 0, and `white` for 255.
+
+        Raises:
+            MetadataError: the two are equal, or not finite.
+        """
         if black == white or not np.isfinite([black, white]).all():
             raise MetadataError(f"black and white must be two different numbers, not {black:g} and {white:g}")
         std = 255 / (white - black)
@@ -91,10 +95,13 @@ class Metadata:
 
 
 def read_metadata(model: bytes) -> Metadata:
-    """The metadata in the content of a .tflite; `Metadata()` if there is none.
+    """Reads the metadata in the content of a .tflite file.
+
+    Returns:
+        The metadata; `Metadata()` if there are none.
 
     Raises:
-        MetadataError: there is some, but it is malformed.
+        MetadataError: there are metadata, but they are malformed.
     """
     try:
         known = _described(_content(model, "bduo"))
@@ -116,10 +123,10 @@ def read_metadata(model: bytes) -> Metadata:
 
 
 def parse_labels(content: bytes) -> tuple[str, ...]:
-    """The class names in a text file, one a line.
+    """Reads the class names in the content of a text file that has one in each line.
 
     Raises:
-        MetadataError: it is not such a file.
+        MetadataError: it is no such file; the message continues a sentence that begins with the file's name.
     """
     try:
         labels = content.decode("utf-8-sig").rstrip().replace("\t", " ").splitlines()
@@ -131,7 +138,7 @@ def parse_labels(content: bytes) -> tuple[str, ...]:
 
 
 def _content(model: bytes, name: str) -> bytes | None:
-    """An entry of the model's metadata."""
+    """The content of an entry of the model's metadata; None if there is no entry of that name."""
     file = root(model)
     for entry in file.tables(_MODEL_METADATA):
         if entry.string(_ENTRY_NAME) == name:
@@ -140,7 +147,7 @@ def _content(model: bytes, name: str) -> bytes | None:
 
 
 def _described(content: bytes | None) -> Metadata:
-    """The fitting and the outputs, of the entry bduo."""
+    """Reads the entry bduo: how images were fitted, and what the outputs are."""
     if content is None:
         return Metadata()
     if len(content) > _MOST_JSON_BYTES:
@@ -164,6 +171,7 @@ def _described(content: bytes | None) -> Metadata:
 
 
 def _fit(said: Any) -> Fit | None:
+    """The fitting that the entry bduo describes; raises a ValueError if it is malformed."""
     if said is None:
         return None
     if not isinstance(said, dict) or not isinstance(said.get("resize"), list):
@@ -175,6 +183,7 @@ def _fit(said: Any) -> Fit | None:
 
 
 def _normalization(image: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation from the description of an input; empty if it does not say."""
     for unit in image.tables(_PROCESS_UNITS):
         options = unit.table(_UNIT_OPTIONS)
         if unit.number(_UNIT_TYPE, number_types.Uint8Flags) == _NORMALIZATION and options:
@@ -186,6 +195,7 @@ def _normalization(image: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _labels(model: bytes, scores: Table) -> tuple[str, ...]:
+    """The class names in the label file that the description of an output names; empty if it names none."""
     for file in scores.tables(_ASSOCIATED_FILES):
         if file.number(_FILE_TYPE, number_types.Int8Flags) == _TENSOR_AXIS_LABELS:
             name = file.string(_FILE_NAME)
@@ -197,11 +207,11 @@ def _labels(model: bytes, scores: Table) -> tuple[str, ...]:
 
 
 def _associated_file(model: bytes, name: str) -> bytes:
-    """The content of a file in the archive behind the model, at most _MOST_LABEL_BYTES of it."""
+    """The content of a file in the archive behind the model; raises a MetadataError above _MOST_LABEL_BYTES."""
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             info = archive.getinfo(name)
-            # Other compressions may take much memory for any file.
+            # To unpack other compressions may take much memory, however small the file.
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise MetadataError("is compressed in another way than 'deflate'")
             with archive.open(info) as file:

@@ -1,4 +1,4 @@
-"""What a model consists of, who runs which operator, and how long each step of the delegate takes."""
+"""Lists a model's operators, and the delegate's steps with the operators that each runs and the time it takes."""
 
 import gc
 import json
@@ -18,34 +18,51 @@ __all__ = ["Operator", "Step", "model_operators", "random_inputs", "steps"]
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of the file."""
+    """An operator of the file.
+
+    Attributes:
+        index: its number in the file's order.
+        name: its name, such as "MAX_POOL_2D" or "LceBconv2d".
+        shape: the shape of its first output.
+        type: the type of its first output, such as "float32".
+    """
 
     index: int
     name: str
-    shape: tuple[int, ...]  # of its output
+    shape: tuple[int, ...]
     type: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """One pass of the delegate, which stands for one operator or several."""
+    """One pass of the delegate, which runs one operator or several at once.
+
+    Attributes:
+        nodes: the numbers of the operators that it runs, the last of which makes its output.
+        operators: the names of these operators.
+        kernel: the name of the kernel that computes it; empty if it has no kernel with a name.
+        output: the shape of its output.
+        macs: the multiply-adds of one run.
+        runs: how often it ran.
+        nanoseconds: the time that all runs took together.
+    """
 
     nodes: list[int]
     operators: list[str]
     kernel: str
     output: list[int]
-    macs: int  # multiply-adds of a run
+    macs: int
     runs: int
-    nanoseconds: int  # of all runs
+    nanoseconds: int
 
     @property
     def microseconds(self) -> float:
-        """Of one run, in the mean."""
+        """The mean time of one run."""
         return self.nanoseconds / 1e3 / max(1, self.runs)
 
     @property
     def title(self) -> str:
-        """The operators, those that occur several times once."""
+        """The names of the operators, each of them once."""
         return " + ".join(dict.fromkeys(self.operators))
 
 
@@ -63,7 +80,14 @@ def model_operators(path: str) -> list[Operator]:
 
 
 def steps(path: str, num_threads: int, use: Callable[[Interpreter], None]) -> list[Step]:
-    """The delegate's steps, and their times in what `use` does with an interpreter (which it must not keep)."""
+    """Lists the delegate's steps with the time that each took.
+
+    Args:
+        path: the .tflite file.
+        num_threads: the number of threads.
+        use: a function that runs an interpreter of the file, whose steps are timed. It must not keep the interpreter:
+            the delegate writes its report when the interpreter is deleted.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report")
         interpreter = Interpreter(path, num_threads, report=report)
@@ -75,7 +99,7 @@ def steps(path: str, num_threads: int, use: Callable[[Interpreter], None]) -> li
 
 
 def random_inputs(interpreter: Interpreter, seed: int = 0) -> list[np.ndarray]:
-    """Inputs in the file's own batch: normal floats, or integers over the type's whole range."""
+    """Random inputs of the model's shapes: floats of a normal distribution, or integers of the type's whole range."""
     rng = np.random.default_rng(seed)
     arrays = []
     for shape, dtype in zip(interpreter.input_shapes, interpreter.input_types, strict=True):

@@ -1,4 +1,4 @@
-"""What a command shows: its own lines, and nothing that LiteRT's C++ writes to file descriptor 2."""
+"""Lets a command show its own lines only, and nothing that the C++ of LiteRT writes to file descriptor 2."""
 
 import contextlib
 import faulthandler
@@ -11,19 +11,19 @@ from typing import IO, Any
 
 __all__ = ["finish_output", "quiet"]
 
-_TAIL_BYTES = 4000
+_TAIL_BYTES = 4000  # so much of what was kept aside is shown after an unexpected error
 
 
 @contextlib.contextmanager
 def quiet(expected: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Only `sys.stderr` reaches the terminal; what is written to its file descriptor by others is kept aside.
+    """Keeps what others write to file descriptor 2 aside, so that only `sys.stderr` reaches the terminal.
 
-    It is for a whole process. An exception that is not one of `expected` ends the process, with its traceback and the
-    last of what was kept.
+    It is meant for a process that does nothing else. An exception that is not one of `expected` ends the process: its
+    traceback is shown, and below it the last of what was kept aside.
     """
     try:
         terminal = os.dup(2)
-    except OSError:  # closed: nothing reaches it anyway
+    except OSError:  # the descriptor is closed, so that nothing reaches the terminal anyway
         yield
         return
     shown, had_faults_shown = sys.stderr, faulthandler.is_enabled()
@@ -49,20 +49,22 @@ def quiet(expected: tuple[type[Exception], ...]) -> Iterator[None]:
 
 
 def _kept() -> IO[Any]:
+    """A file for what is kept aside."""
     try:
         return tempfile.TemporaryFile()
-    except OSError:  # there is no place for one
+    except OSError:  # no folder takes a temporary file: nothing is kept
         return open(os.devnull, "w+b")
 
 
 def _tail(kept: IO[Any]) -> str:
+    """The last of what was kept aside."""
     size = kept.seek(0, os.SEEK_END)
     kept.seek(max(0, size - _TAIL_BYTES))
     return kept.read().decode(errors="replace")
 
 
 def finish_output() -> None:
-    """Gives up what standard output does not take, so that Python does not complain of it again when it ends."""
+    """Writes out standard output; drops what cannot be written, of which Python would complain again when it ends."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

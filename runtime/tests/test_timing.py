@@ -6,8 +6,8 @@ from bduo_runtime import Latency, bench
 
 
 def test_functions_take_turns():
-    order = []
-    found = bench({name: lambda name=name: order.append(name) for name in "ab"}, rounds=5, turn=0)
+    order: list[str] = []
+    found = bench({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=5, turn=0)
     assert order[-10:] == ["a", "b"] * 5
     assert list(found) == ["a", "b"]
     assert all(len(latency.rounds) == 5 and 0 <= latency.minimum <= latency.median for latency in found.values())

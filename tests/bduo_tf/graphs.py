@@ -1,4 +1,4 @@
-"""Random Keras graphs out of short programs, and what it means for two of them to compute the same function.
+"""Random Keras graphs from short programs, and the comparison of two graphs that should compute the same function.
 
 A program is a tuple of steps; a step is a small dataclass that Hypothesis draws and prints, and that adds
 layers to a tensor when called. Steps adapt to the tensor they meet (a stride or a group that does not fit
@@ -17,7 +17,7 @@ from bduo_tf.backend import keras, lq
 
 IMAGE = (8, 8, 3)
 
-# Programs are short as they are drawn; making a failing one smaller would take minutes.
+# Hypothesis does not shrink failing programs: that would take minutes, and they are short as they are drawn.
 GENERATE = (Phase.explicit, Phase.generate)
 
 
@@ -42,7 +42,7 @@ def input_quantizer(levels: int | str | None) -> Any:
 
 
 def norm(x: Any) -> Any:
-    """A batch norm that one call in training mode gives the statistics of the batch; see `randomize`."""
+    """A batch norm that takes over the statistics of a batch in one call in training mode; see `randomize`."""
     return keras.layers.BatchNormalization(momentum=0.0)(x)
 
 
@@ -147,7 +147,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class PoolThenNorm:
-    """The layer order of the paper: convolution, max pool, batch norm, activation."""
+    """Layers in the order of the paper: convolution, max pool, batch norm, activation."""
 
     conv: Conv
     size: int
@@ -185,7 +185,7 @@ class Branches:
 
 
 def through(x: Any, kind: str) -> Any:
-    """A layer that passes the copies of channels on."""
+    """Applies a layer through which the copies of channels pass."""
     layers = {
         "nothing": lambda: lambda x: x,
         "max": lambda: keras.layers.MaxPool2D(2, strides=1),
@@ -203,7 +203,7 @@ THROUGH = ("nothing", "max", "average", "pad", "crop", "up", "dropout")
 
 @dataclass(frozen=True)
 class Activation:
-    """A coupled activation as a layer, what it passes through, and layers without quantizer that read it."""
+    """A coupled activation that is a layer, a layer through which it passes, and layers that read it."""
 
     levels: int
     wrapped: bool
@@ -219,7 +219,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class MixedLevels:
-    """One kernel that reads activations of different levels and floats, in one of the orders."""
+    """One kernel that reads activations of different levels, and floats before these if `float_first`."""
 
     levels: tuple[int, int]
     float_first: bool
@@ -233,7 +233,7 @@ class MixedLevels:
 
 @dataclass(frozen=True)
 class Shared:
-    """One layer called on its own output, and one activation on two tensors."""
+    """One layer that is called on its own output, and one activation that is called on two tensors."""
 
     conv: Conv
     levels: int
@@ -248,7 +248,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Nested:
-    """A nested model: functional or sequential, reading floats or copies of channels, called once or twice."""
+    """A nested model, functional or sequential, that reads floats or copies of channels and is called once or twice."""
 
     conv: Conv
     inner: Conv
@@ -317,7 +317,7 @@ HEADS = (
 
 @dataclass(frozen=True)
 class Program:
-    """A model: one or two inputs, a float convolution, the steps, one or two heads as list or dictionary."""
+    """A model: one or two inputs, a float convolution, the steps, and one or more heads in a list or a dictionary."""
 
     steps: tuple[Any, ...]
     heads: tuple[str, ...] = ("dense",)
@@ -356,8 +356,8 @@ def norms(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-def randomize(model: keras.Model, seed: int, zero_gamma: bool = False) -> keras.Model:
-    """Scales of both signs and a spread around the thresholds for every batch norm, statistics of a batch."""
+def randomize(model: keras.Model, seed: int = 0, zero_gamma: bool = False) -> keras.Model:
+    """Gives batch norms scales of both signs, outputs spread around the thresholds, and the statistics of a batch."""
     rng = np.random.default_rng(seed)
     for layer in norms(model):
         channels = layer.gamma.shape[0]
@@ -367,8 +367,9 @@ def randomize(model: keras.Model, seed: int, zero_gamma: bool = False) -> keras.
         layer.gamma.assign(gamma)
         layer.beta.assign(rng.normal(0.5, 0.3, channels))
     images = [images_for(seed + 100 + i, 16, tuple(t.shape[1:])) for i, t in enumerate(model.inputs)]
+    images = [x.astype(t.dtype.as_numpy_dtype) for x, t in zip(images, model.inputs, strict=True)]
     model(images[0] if len(images) == 1 else images, training=True)
-    for layer in norms(model):  # off the batch's own by a little
+    for layer in norms(model):  # statistics differ a little from those of any one batch
         mean, variance = layer.moving_mean, layer.moving_variance
         mean.assign(mean.numpy() + 0.1 * rng.normal(size=mean.shape))
         variance.assign(variance.numpy() * rng.uniform(0.5, 2, variance.shape) + 1e-3)
@@ -376,7 +377,7 @@ def randomize(model: keras.Model, seed: int, zero_gamma: bool = False) -> keras.
 
 
 def outputs_of(model: keras.Model, images: Any) -> np.ndarray:
-    """All outputs, (images, numbers)."""
+    """All outputs of a model side by side, (images, numbers)."""
     outputs = model(images, training=False)
     outputs = [outputs[k] for k in sorted(outputs)] if isinstance(outputs, dict) else outputs
     outputs = outputs if isinstance(outputs, list) else [outputs]
@@ -384,7 +385,7 @@ def outputs_of(model: keras.Model, images: Any) -> np.ndarray:
 
 
 def differing_images(a: np.ndarray, b: np.ndarray, tolerance: float = 1e-4) -> int:
-    """How many images any output differs on by more than rounding."""
+    """The number of images for which any output differs by more than rounding."""
     assert a.shape == b.shape
     assert np.isfinite(a).all()
     difference = np.abs(a - b).max(axis=-1)
@@ -392,7 +393,7 @@ def differing_images(a: np.ndarray, b: np.ndarray, tolerance: float = 1e-4) -> i
 
 
 def assert_same_function(a: np.ndarray, b: np.ndarray, ties: int = 1) -> None:
-    """Equal outputs on all images but `ties`, where float32 may round a value across its threshold."""
+    """Asserts equal outputs for all images but `ties`: float32 may round a value to the other side of its threshold."""
     differing = differing_images(a, b)
     assert differing <= ties, f"{differing} of {len(a)} images differ, at most by {np.abs(a - b).max():.3g}"
 
@@ -418,7 +419,7 @@ def convs(deployable: bool = False) -> st.SearchStrategy[Conv]:
 
 
 def step_kinds(deployable: bool = False) -> dict[str, st.SearchStrategy[Any]]:
-    """Strategies of steps by name. A `deployable` step has a form that LCE runs once it is decoupled."""
+    """Strategies for steps, by name. If `deployable`, LCE can run the steps once they are decoupled."""
     conv = convs(deployable)
     levels = st.integers(1, 4)
     padding = st.sampled_from(["same", "valid"])
@@ -441,7 +442,7 @@ def step_kinds(deployable: bool = False) -> dict[str, st.SearchStrategy[Any]]:
             st.lists(conv, min_size=1, max_size=2).map(tuple),
         ),
         "mixed levels": st.one_of(
-            # One scale cannot weigh activations of different levels: float kernels, or the same levels twice.
+            # One scale cannot weigh activations of different levels: kernels are float, or both levels are the same.
             st.builds(MixedLevels, st.tuples(levels, levels), st.booleans(), float_conv),
             st.builds(MixedLevels, levels.map(lambda n: (n, n)), st.just(False), conv),
         ),
@@ -472,7 +473,7 @@ def step_kinds(deployable: bool = False) -> dict[str, st.SearchStrategy[Any]]:
 
 
 def programs(kind: str, deployable: bool = False) -> st.SearchStrategy[Program]:
-    """Programs with a step of `kind` and up to two others."""
+    """Programs with a step of the given kind and some others before and behind it."""
     others = st.lists(st.one_of(list(step_kinds(deployable).values())), max_size=2)
     return st.builds(
         Program,

@@ -1,4 +1,4 @@
-"""AlexNet: the paper's sizes, its forms, its stems, and that the pipeline takes it."""
+"""AlexNet: the paper's sizes, its forms and stems, and that it can be decoupled and deployed."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from bduo_tf.backend import keras, lq
 from bduo_tf.networks import alexnet
 from tests.bduo_tf.graphs import assert_same_function, images_for, outputs_of, randomize
 
-# Kernel area * inputs * outputs, and positions of the outputs at 224x224. paper.md: 32.4M / 684M, 60.8M / 1268M.
+# For each layer kernel area * inputs * outputs, and the positions of its output at 224x224. The paper states 32.4M
+# weights and 684M multiply-adds for the coupled network, 60.8M and 1268M for the decoupled one.
 COUPLED = [121 * 3 * 88, 25 * 88 * 192, 9 * 192 * 256, 9 * 256 * 256, 9 * 256 * 192, 36 * 192 * 2400, 2400 * 4096]
 POSITIONS = [55**2, 27**2, 13**2, 13**2, 13**2, 1, 1, 1]
 
@@ -74,4 +75,4 @@ def test_decoupled_and_deployed_compute_the_same(size):
         layer for layer in graph.layers if isinstance(getattr(layer, "input_quantizer", None), lq.quantizers.SteSign)
     ]
     assert len(steps) == 6
-    assert np.ptp(expected, axis=0).min() > 0.01  # images matter
+    assert np.ptp(expected, axis=0).min() > 0.01  # the output depends on the images

@@ -1,4 +1,4 @@
-"""Deployment graphs through LCE's converter and interpreter: what comes out, and that binary layers are binary."""
+"""Deployment graphs in LCE's converter and interpreter: outputs are right, and binary layers are binary operators."""
 
 from collections import Counter
 
@@ -33,7 +33,7 @@ lce = pytest.importorskip("larq_compute_engine")
 
 
 def run(file: bytes, images: np.ndarray) -> np.ndarray:
-    """All outputs, (images, numbers); the file's order of outputs is by name."""
+    """Runs a file in LCE's interpreter; returns all outputs in the order of their names, (images, numbers)."""
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
     outputs = Interpreter(file, num_threads=1).predict(images)
@@ -42,7 +42,7 @@ def run(file: bytes, images: np.ndarray) -> np.ndarray:
 
 
 def check(model: keras.Model, images: np.ndarray, float_convolutions: int = 1) -> tuple[Counter[str], np.ndarray]:
-    """Converts and compares; returns the operators of the file and the outputs of the graph."""
+    """Converts a model and compares outputs; returns the operators of the file and the outputs of the graph."""
     graph = bduo_tf.to_lce_graph(model)
     file = lce.convert_keras_model(graph)
 
@@ -50,11 +50,11 @@ def check(model: keras.Model, images: np.ndarray, float_convolutions: int = 1) -
     assert found["LceBconv2d"] == sum(map(is_binary, graph.layers)) > 0
     assert found["CONV_2D"] == float_convolutions
     assert found["LceDequantize"] == 0
-    # The comparisons are the operands: nothing but their sign is taken.
+    # The comparisons are the operands directly: LCE reads their signs only.
     assert 0 < found["LceQuantize"] <= found["LceBconv2d"]
 
     expected, got = outputs_of(graph, images), run(file, images)
-    # The interpreter and Keras round the float convolution differently: see the ties of `graphs`.
+    # The interpreter and Keras round the float convolution differently: see `ties` of `assert_same_function`.
     assert differing_images(expected, got) <= 1
     return found, expected
 
@@ -116,7 +116,7 @@ def test_larqs_own_binary_layers_beside_ours():
 
 @pytest.mark.parametrize("bits", [1, 2])
 def test_a_larq_network_of_dorefa_activations(bits):
-    """What LCE's converter leaves in float (compute-engine issues 745 and 803) becomes binary, and small."""
+    """LCE's converter leaves such layers in float (compute-engine issues 745 and 803); deployment makes them binary."""
 
     def quant(filters):
         return lq.layers.QuantConv2D(
@@ -226,7 +226,7 @@ def dense_stream(levels):
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("make", [one_dimensional, relu_stream, reshaped_stream, dense_stream])
 def test_a_stream_that_is_read_directly_and_in_another_shape(make, levels):
-    """TFLite subtracts in place, and LCE's does not see who else reads the memory behind a change of the shape."""
+    """TFLite subtracts in place; LCE's version overlooks who else reads the memory behind a change of the shape."""
     keras.utils.set_random_seed(0)
     model = randomize(make(levels), 0)
     binary = bduo_tf.decouple(model) if levels > 1 else model

@@ -1,4 +1,4 @@
-"""What decoupling keeps, adds and refuses. That the function stays the same: test_decoupling_property.py."""
+"""What decoupling keeps, adds and refuses; test_decoupling_property.py tests that the function stays the same."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,8 @@ def test_latent_kernels_are_read_not_their_signs():
 
 def test_number_of_weights_added():
     model = Program((Conv(levels=3, filters=5), Conv(levels=2)), heads=("float",)).model()
-    # 4 channels in: two more copies of a 3x3 kernel of 4 to 5 and 12 thresholds; one more of 5 to 4 and 10.
+    # The first kernel (3x3, 4 to 5 channels, 3 levels) gets two more copies and 12 thresholds; the second (3x3, 5 to 4
+    # channels, 2 levels) one more copy and 10 thresholds.
     assert bduo_tf.decouple(model).count_params() - model.count_params() == 2 * 180 + 12 + 180 + 10
 
 
@@ -208,6 +209,26 @@ def test_other_dimensions():
     assert_same_function(outputs_of(model, images), outputs_of(bduo_tf.decouple(model), images), ties=0)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.GaussianNoise(0.5),
+        keras.layers.GaussianDropout(0.5),
+        keras.layers.AlphaDropout(0.5, noise_shape=(1, 1, 1, 3)),
+        keras.layers.Dropout(0.5, noise_shape=(1, 1, 1, 3)),
+        keras.layers.SpatialDropout2D(0.5),
+        keras.layers.ActivityRegularization(l1=0.1),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_copies_pass_through_layers_that_act_in_training_only(layer):
+    x = keras.Input(IMAGE)
+    model = keras.Model(x, keras.layers.Conv2D(4, 3)(layer(CoupledStep(2)(x))))
+    images, decoupled = images_for(0), bduo_tf.decouple(model)
+    assert_same_function(outputs_of(model, images), outputs_of(decoupled, images), ties=0)
+    assert np.isfinite(decoupled(images, training=True)).all()
+
+
 @pytest.mark.parametrize("frozen", ["inner", "nested", "nothing"])
 def test_frozen_layers_stay_frozen(frozen):
     inner = keras.Sequential(
@@ -245,7 +266,7 @@ def test_trains_afterwards():
         if part in checked:
             checked[part] += 1
             assert np.any(gradient), variable.name
-    # Residual 1, nested 2, activation 1, dense 1. Each copy has its own gradient.
+    # The residual step has 1 split, the nested one 2, the activation 1, the dense layer 1. Each copy has a gradient.
     assert checked["theta"] == len(splits(decoupled)) == 5
     for split in splits(decoupled):
         by_copy = np.abs(gradients[[v is split.theta for v in decoupled.trainable_variables].index(True)])

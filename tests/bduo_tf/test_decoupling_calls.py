@@ -1,4 +1,4 @@
-"""Decoupling keeps how layers are called, frozen, counted and computed: what a model is beside its weights."""
+"""What decoupling keeps beside the weights: the arguments of calls, frozen layers, Larq's metrics and subclasses."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_a_nested_model_is_called_with_the_arguments_it_was_called_with(kind, tr
     x = norm(coupled(3)(x))
     model = randomize(keras.Model(image, keras.layers.GlobalAveragePooling2D()(x)), 0)
     decoupled, images = bduo_tf.decouple(model), images_for(0)
-    # The two are trained alike: their norms use, and move, the same statistics.
+    # Both are called in training mode: their norms use the same statistics and update them alike.
     np.testing.assert_allclose(decoupled(images, training=True), model(images, training=True), atol=1e-6)
     moved = [(old.numpy(), new.numpy()) for old, new in zip(statistics(model), statistics(decoupled), strict=True)]
     for old, new in moved:
@@ -112,7 +112,7 @@ def test_a_step_of_bop_without_flips_changes_nothing(quantizer, activation):
     decoupled, images = bduo_tf.decouple(model), images_for(0)
     before = outputs_of(decoupled, images)
     np.testing.assert_allclose(before, outputs_of(model, images), atol=1e-5)
-    optimizer = lq.optimizers.Bop(threshold=1e9, gamma=1e-9)  # no gradient flips anything
+    optimizer = lq.optimizers.Bop(threshold=1e9, gamma=1e-9)  # gradients of zero, which flip nothing
     kernels = [v for v in decoupled.trainable_variables if lq.optimizers.Bop.is_binary_variable(v)]
     assert len(kernels) == 1
     optimizer.apply_gradients([(tf.ones_like(v), v) for v in kernels])
@@ -190,7 +190,7 @@ class Halved(lq.layers.QuantConv2D):
 
 
 class Named(lq.layers.QuantConv2D):
-    """Only a constructor of its own."""
+    """A subclass that defines a constructor and nothing else, so that it computes what its base class does."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **{"padding": "same", **kwargs})
@@ -220,7 +220,7 @@ def test_subclasses_in_a_deployment_graph():
     layer = Halved(3, 3, input_quantizer=CoupledStep(1), kernel_quantizer=ScaledSign(), name="bad")
     with pytest.raises(ValueError, match="to_lce_graph: layer 'bad' is a Halved"):
         bduo_tf.to_lce_graph(keras.Sequential([keras.Input((8, 8, 3)), layer]))
-    # What stands between stays what it is.
+    # The layers between the activations stay what they are.
     model = keras.Sequential([keras.Input((8, 8, 3)), Shifted(), coupled(levels=1), Shifted(), coupled(levels=1)])
     images = images_for(0)
     np.testing.assert_allclose(outputs_of(bduo_tf.to_lce_graph(model), images), outputs_of(model, images), atol=1e-4)

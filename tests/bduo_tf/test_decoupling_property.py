@@ -1,4 +1,4 @@
-"""Decoupled equals coupled, whatever the graph."""
+"""The decoupled network computes the same function as the coupled one, for random graphs."""
 
 import numpy as np
 import pytest

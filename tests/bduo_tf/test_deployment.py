@@ -1,4 +1,4 @@
-"""What the deployment graph consists of, by hand in small cases, and what deployment refuses."""
+"""The layers and weights of deployment graphs in small cases worked out by hand, and what deployment refuses."""
 
 import logging
 
@@ -9,7 +9,7 @@ import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign, ThresholdSplit
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.deployment import deploy, flipped_activations
-from bduo_tf.layers import ThresholdCompare
+from bduo_tf.deployment._layers import ThresholdCompare
 from tests.bduo_tf.graphs import Activation, Conv, Plain, Program, Residual, images_for, outputs_of
 
 
@@ -34,7 +34,7 @@ def test_a_dense_layer_by_hand():
     with lq.context.quantized_scope(True):
         signs = tf.convert_to_tensor(conv.kernel).numpy()
     np.testing.assert_array_equal(signs, [[[[-1, 1], [1, -1], [-1, 1]]]])
-    # On where x >= 0.5, hence where x > tau; -y is the operand of the convolution.
+    # The activation is on where x >= 0.5, which is where x > tau. The operand of the convolution is tau - x.
     np.testing.assert_array_equal(
         compare.get_weights()[0], np.full((1, 3), np.nextafter(np.float32(0.5), np.float32(0)))
     )
@@ -160,6 +160,10 @@ def behind_activation(layer, shape=(8, 8, 4)):
     return keras.Model(x, layer(CoupledStep(1, name="act")(x)))
 
 
+def several_axes(axes):
+    return keras.layers.BatchNormalization(axis=axes, name="bad")
+
+
 REFUSED = {
     "coupled": (
         lambda: around(binary("QuantConv2D", 2, 3, input_quantizer=CoupledStep(3))),
@@ -196,6 +200,14 @@ REFUSED = {
             )
         ),
         "'bad' is a QuantSeparableConv2D",
+    ),
+    "norm of channels and rows": (
+        lambda: around(lambda x: several_axes([1, 3])(binary("QuantConv2D", 2, 3, name="conv")(x))),
+        "'bad' .BatchNormalization. has a scale for each channel and position of the output of a binary layer",
+    ),
+    "norm of channels and steps": (
+        lambda: around(lambda x: several_axes([1, 2])(binary("QuantConv1D", 2, 3, name="conv")(x)), (8, 4)),
+        "'bad' .BatchNormalization. has a scale for each channel and position of the output of a binary layer",
     ),
     "channels first": (
         lambda: around(binary("QuantConv2D", 2, 3, data_format="channels_first")),

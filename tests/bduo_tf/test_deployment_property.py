@@ -1,4 +1,4 @@
-"""The deployment graph computes what the binary model computes, whatever the graph, on thresholds without ties."""
+"""Deployment graphs of random models compute what the models compute, and their thresholds on integers have no ties."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import bduo_tf
 from bduo_tf.backend import keras, lq
 from bduo_tf.deployment import deploy
-from bduo_tf.layers import ThresholdCompare
+from bduo_tf.deployment._layers import ThresholdCompare
 from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
     GENERATE,
@@ -36,7 +36,7 @@ def is_binary(layer: keras.layers.Layer) -> bool:
 
 
 def terms_of(tensor: keras.layers.Layer) -> int | None:
-    """Of how many +1 and -1 a tensor of a deployment graph is the sum, or None if it is not."""
+    """How many numbers +1 and -1 a tensor of a deployment graph is the sum of; None if it is no such sum."""
     layer = tensor._keras_history.layer
     if is_binary(layer):
         return int(np.prod(layer.kernel.shape[:-1]))
@@ -47,7 +47,7 @@ def terms_of(tensor: keras.layers.Layer) -> int | None:
 
 
 def check_thresholds(graph: keras.Model) -> int:
-    """Midway between reachable integers, and within one of them; returns how many layers had integers."""
+    """Asserts that thresholds on integers lie midway between two that can occur; returns how many layers have such."""
     integer = 0
     for layer in graph.layers:
         if isinstance(layer, ThresholdCompare) and (terms := terms_of(layer.input)) is not None:
@@ -124,10 +124,10 @@ def test_deployed_equals_binary_at_the_head(head, levels):
 @pytest.mark.parametrize(
     ("steps", "integer"),
     [
-        ((Conv(), Conv(), Conv()), 3),  # of the convolutions all but the first, and the dense layer
+        ((Conv(), Conv(), Conv()), 3),  # all convolutions but the first, and the dense layer
         ((PoolThenNorm(Conv(), 2), PoolThenNorm(Conv(), 2)), 2),
         ((Conv(), Pool("max", 2, 2, "valid", True), Conv()), 2),
-        ((Conv(), Residual(Conv())), 1),  # the residual branch, not the sum
+        ((Conv(), Residual(Conv())), 1),  # the convolution in the branch, not the one that reads the sum
         ((Conv(activation="relu"), Conv()), 1),
     ],
     ids=["convolutions", "pool then norm", "norm then pool", "residual sum", "relu"],

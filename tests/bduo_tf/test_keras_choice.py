@@ -1,4 +1,4 @@
-"""bduo_tf needs Keras 2 and says so clearly when TensorFlow already chose Keras 3. Each case is a process."""
+"""bduo_tf needs Keras 2, and says so when TensorFlow already uses Keras 3. Each case runs in a process of its own."""
 
 import os
 import pathlib

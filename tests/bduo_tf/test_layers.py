@@ -1,4 +1,4 @@
-"""The layers of decoupling and deployment against numpy."""
+"""The layers of decoupling and deployment compute what numpy computes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bduo_tf import CoupledStep, ThresholdSplit
 from bduo_tf.backend import keras, tf
-from bduo_tf.layers import ChannelAffine, ChannelGather, ConstantPad, ThresholdCompare, ThresholdStep
+from bduo_tf.deployment._layers import ChannelAffine, ChannelGather, ConstantPad, ThresholdCompare, ThresholdStep
 from tests.bduo_tf.graphs import images_for
 
 LAYERS = [ThresholdSplit, ChannelAffine, ThresholdCompare, ThresholdStep]
@@ -39,14 +39,14 @@ def test_copies_lie_side_by_side_after_flatten_too():
 
 
 def around_thresholds(levels: int) -> list[float]:
-    """Each threshold and its neighbours, where those are further away than a subtraction rounds."""
+    """Each threshold, and numbers next to it whose distance from it is greater than the rounding of a subtraction."""
     thresholds = (2 * np.arange(1, levels + 1) - 1) / (2 * levels)
     return [t + d for t in thresholds for d in (-(2**-22), 0, 2**-22)]
 
 
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_split_takes_a_coupled_step_apart_exactly_at_its_thresholds(levels):
-    # 1/3 is no float: for three levels see the next test.
+    # 1/3 is no float, so that three levels are left to the next test.
     x = tf.constant([[v] for v in around_thresholds(levels)], tf.float32)
     copies = CoupledStep(1)(ThresholdSplit(levels)(x))
     np.testing.assert_array_equal(tf.reduce_mean(copies, axis=-1), CoupledStep(levels)(x)[:, 0])
@@ -58,7 +58,7 @@ def test_mean_of_the_steps_of_the_copies_is_the_coupled_step(levels, values):
     distance = np.abs(x[..., None] * 2 * levels - (2 * np.arange(1, levels + 1) - 1)).min(axis=-1)
     copies = CoupledStep(1)(ThresholdSplit(levels)(tf.constant(x))).numpy()
     mean = copies.reshape(3, 2, levels).mean(axis=-1)
-    # Nearer to a threshold x - theta rounds; at one it is exact where thresholds are floats.
+    # Still nearer to a threshold x - theta is rounded. On a threshold it is exact if the threshold is a float.
     away = (distance > 1e-5) | ((distance == 0) & (levels in (1, 2, 4)))
     np.testing.assert_allclose(mean[away], CoupledStep(levels)(tf.constant(x)).numpy()[away], atol=1e-6)
 
@@ -71,7 +71,7 @@ def test_split_trains_the_thresholds_and_its_input():
         tape.watch(x)
         y = CoupledStep(1)(split(x)) * factor
     dx, dtheta = tape.gradient(y, [x, split.theta])
-    # Of the second image's second channel both copies are beyond 1.
+    # In the second channel of the second image both copies are above 1, where the gradient is 0.
     np.testing.assert_array_equal(dx, [[3, 7], [11, 0]])
     np.testing.assert_array_equal(dtheta, [[-6, -8], [-3, -4]])
 
@@ -83,7 +83,7 @@ def test_split_in_training_is_the_same_function(levels, dtype, compiled):
     split = ThresholdSplit(levels, dtype=dtype)
     special = [np.nan, np.inf, -np.inf, -0.0, 0.25, 0.75]
     x = tf.cast([special, [*range(-3, 3)]], dtype)
-    split(x)  # builds it
+    split(x)  # the call builds the layer
 
     @tf.function(jit_compile=compiled)
     def both(x, weight):
@@ -158,7 +158,7 @@ def test_step_is_on_above_its_threshold_and_puts_copies_side_by_side(levels, ori
     rng = np.random.default_rng(0)
     x = images_for(0, 2, (3, 3, 4))
     tau = rng.normal(size=(4, levels)).astype(np.float32)
-    x[0, 0, 0] = tau[:, 0]  # not more than the threshold
+    x[0, 0, 0] = tau[:, 0]  # equal to the threshold, not above it
     orientation = np.array([1, -1, -1, 1], np.float32)
     layer = ThresholdStep(levels, oriented=oriented)
     layer.build(x.shape)

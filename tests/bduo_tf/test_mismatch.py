@@ -1,4 +1,4 @@
-"""The mismatch estimator against gradients solved by hand and against the plain loop."""
+"""The mismatch estimator against gradients worked out by hand, and against a plain loop over the coordinates."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def mean_loss(model, x, y):
 
 
 def plain_loop(model, x, y, variable, eps, coordinates):
-    """Assign, run the whole model, twice a coordinate: what the estimator must agree with."""
+    """Assigns the perturbed variable and runs the whole model, twice for each coordinate; the estimator must agree."""
     before, gradient = variable.numpy(), []
     with lq.context.quantized_scope(False):
         before = variable.numpy()
@@ -100,7 +100,7 @@ def test_agrees_with_the_plain_loop(make):
 
 
 def routed(model, x, y):
-    """The variables whose coordinates take the fast way."""
+    """The variables whose coordinates are evaluated in the fast way."""
     batch = _changes.Batch(model, "mse", x, y)
     return [v.name for v in model.trainable_variables if _changes.LossChanges(batch, batch.variable(v))._route]
 
@@ -129,7 +129,7 @@ def test_memory_changes_nothing(form):
 
 
 def one_step(w, b):
-    """y = [w x + b >= 1/2], for x of one number."""
+    """A model y = [w x + b >= 1/2] of one number x."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1), CoupledStep(1)])
     model.set_weights([np.array([[w]], np.float32), np.array([b], np.float32)])
     return model
@@ -191,7 +191,7 @@ def test_evolution_strategies_agree_with_coordinates_where_nothing_is_quantized(
     [found] = mismatch.similarities(model, "mse", x, y, [kernel], eps=0.05, method="evolution", count=200)
     assert found.low <= found.cosine <= found.high
     assert found.cosine == pytest.approx(1, abs=0.1)
-    # Without allowance for noise it would be far less.
+    # The cosine with the estimated gradient itself would be far less, since most of its length is noise.
     estimate = mismatch.evolution_gradient(model, "mse", x, y, kernel, sigma=0.05, directions=20)
     [backward] = mismatch.backward_gradients(model, "mse", x, y, [kernel])
     assert mismatch.cosine(estimate, backward) < 0.9
@@ -202,7 +202,7 @@ def test_reproducible_by_seed():
     x, y = data_for(model)
 
     def found(seed, method):
-        # NaN, which few directions may give, is not equal to itself; its text is.
+        # Few directions may give NaN, which is not equal to itself; its text is.
         return str(mismatch.similarities(model, "mse", x, y, eps=0.1, count=10, seed=seed, method=method))
 
     for method in ("coordinates", "evolution"):
@@ -292,7 +292,7 @@ def test_errors():
     with pytest.raises(ValueError, match=r"not finite with '.*' perturbed: try a smaller eps"):
         mismatch.discrete_gradient(model, lambda y, p: -tf.math.log(p), x, y, model.layers[-1].bias, eps=1e30)
     before = model.get_weights()
-    with pytest.raises(ValueError, match="perturbed"):  # where the variable itself was assigned
+    with pytest.raises(ValueError, match="perturbed"):  # evolution strategies assign the variable, and must restore it
         mismatch.evolution_gradient(
             model, lambda y, p: -tf.math.log(p), x, y, model.layers[-1].bias, sigma=1e30, directions=2
         )

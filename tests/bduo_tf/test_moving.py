@@ -1,4 +1,4 @@
-"""Between an activation and the binary layers that read it stand layers that move it: the bits move, and stay bits."""
+"""Layers between an activation and the binary layers that read it: those that only move it move bits."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def check(model, binary_layers=1):
 @pytest.mark.parametrize("move", MOVES)
 def test_moved_activations_are_read_as_bits(move, activation):
     moved, kind = MOVES[move]
-    # So few are on that a maximum over the image makes a difference.
+    # So few activations are on that a maximum over the image is not 1 everywhere.
     offset = -2.3 if move.startswith(("Global", "Repeat")) else 0.0
     check(model_of(moved, kind, ACTIVATIONS[activation], offset), binary_layers=2 if kind == "groups" else 1)
 
@@ -110,22 +110,23 @@ def test_the_zeros_of_a_padding_are_activations_that_are_off(layers):
 @pytest.mark.parametrize("move", ["UpSampling2D", "slices", "Concatenate", "Flatten of moved bits"])
 def test_the_copies_of_a_decoupled_activation_move_together(move):
     moved, kind = MOVES[move]
-    if move in ("slices", "Concatenate"):  # what decouple cannot widen is moved behind a split made by hand
+    if move in ("slices", "Concatenate"):
+        # decouple cannot widen these layers: they are tested behind a split made by hand.
         split = lambda x: CoupledStep(1)(bduo_tf.ThresholdSplit(2)(x))  # noqa: E731
         check(model_of(moved, kind, split))
     else:
         check(bduo_tf.decouple(model_of(moved, kind, lambda x: CoupledStep(2)(x))))
 
 
-def test_the_issues_example_is_binary():
-    """An activation of its own, up-sampling, a convolution with binary kernels: a float convolution once, silently."""
+def test_a_convolution_of_an_up_sampled_activation_is_binary():
+    """Between an activation that is a layer and a convolution with binary kernels, up-sampling keeps both binary."""
     image = keras.Input((8, 8, 3))
     x = norm(L.Conv2D(6, 3, padding="same")(image))
     x = product()(L.UpSampling2D()(CoupledStep(2)(x)))
     check(bduo_tf.decouple(randomize(keras.Model(image, x), 0)))
 
 
-# What stays a float layer is named, with the reason.
+# Layers that stay float layers are named with the reason.
 
 
 def floats_of(x, image):
@@ -176,7 +177,7 @@ def test_other_reasons():
 
 
 def test_a_layer_called_on_floats_and_on_bits_keeps_both_kernels_right():
-    """Once on a float tensor, whose copies lie side by side, and once on 0 and 1 that another step made of it."""
+    """The layer reads floats, copies side by side, and 0 and 1 that another step made of them and that were moved."""
     keras.utils.set_random_seed(0)
     image = keras.Input((8, 8, 3))
     x = norm(L.Conv2D(6, 3, padding="same", use_bias=False)(image))
@@ -192,7 +193,7 @@ def test_a_layer_called_on_floats_and_on_bits_keeps_both_kernels_right():
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_binary_activation_that_only_float_layers_read(activation):
-    """Zeros too, which a ReLU makes exactly: a Heaviside step is off there, a sign is +1."""
+    """The input has exact zeros, which a ReLU makes: there a Heaviside step is off, and a sign is +1."""
     image = keras.Input((8, 8, 3))
     a = ACTIVATIONS[activation](L.ReLU()(image))
     model = keras.Model(image, [L.AveragePooling2D()(a), L.AveragePooling2D()(L.UpSampling2D()(a))])
@@ -214,7 +215,7 @@ def test_an_activation_given_to_the_layer_before(first, activation):
     keras.utils.set_random_seed(0)
     image = keras.Input((8, 8, 3))
     x = norm(L.Conv2D(6, 3, padding="same")(image))
-    # No sum is 0, where rounding would decide on the sign.
+    # With an odd number of terms no sum is 0, where rounding would decide on the sign.
     options = {"padding": "same", "activation": activation, "bias_initializer": keras.initializers.Constant(0.1)}
     if first == "float":
         x, count = L.Conv2D(6, 3, **options)(image), 1
@@ -233,7 +234,7 @@ def test_an_activation_given_to_a_layer_that_reads_one_of_a_layer_before():
 
 
 def test_the_same_call_again_is_the_same_convolution():
-    """Converters merge operators that are equal, so that a file has one."""
+    """Converters merge equal operators, so that the file has one convolution, and the graph must have one too."""
     keras.utils.set_random_seed(0)
     image = keras.Input((8, 8, 3))
     x = norm(L.Conv2D(6, 3, padding="same", use_bias=False)(image))

@@ -1,4 +1,4 @@
-"""Explicit padding in front of float convolutions, which LCE's converter takes into them, sometimes wrongly."""
+"""Explicit padding before float convolutions, which LCE's converter takes into the convolution, sometimes wrongly."""
 
 import itertools
 
@@ -23,7 +23,7 @@ def run(file, images):
 
 
 def side_by_side(branches, shape, name=""):
-    """One model of many small ones: LCE's converter takes a second or two for each file."""
+    """Puts many small models into one, since LCE's converter takes a second or two for each file."""
     keras.utils.set_random_seed(0)
     image = keras.Input(shape)
     return keras.Model(image, L.Concatenate()([L.Flatten()(branch(image)) for branch in branches]))
@@ -113,7 +113,7 @@ def test_padding_that_is_that_of_same_costs_nothing():
 @pytest.mark.parametrize(
     ("size", "margins", "kernel", "strides", "needed"),
     [
-        (224, (3, 3), 7, 2, (3, 2)),  # ResNet's stem
+        (224, (3, 3), 7, 2, (3, 2)),  # the stem of ResNet
         (225, (3, 3), 7, 2, (3, 3)),
         (12, (1, 1), 3, 1, (1, 1)),
         (12, (1, 1), 1, 2, (1, 0)),  # no window reads beyond the image
@@ -126,7 +126,7 @@ def test_margins_that_are_read(size, margins, kernel, strides, needed):
 
 
 def test_a_norm_before_a_max_pool_is_part_of_its_float_convolution():
-    """The pool was moved before the norm once: a multiplication and an addition more in the file."""
+    """The pool must not be moved before the norm: the file would have a multiplication and an addition more."""
     keras.utils.set_random_seed(0)
     image = keras.Input((12, 12, 2))
     norm = L.BatchNormalization()

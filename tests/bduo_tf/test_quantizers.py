@@ -1,4 +1,4 @@
-"""CoupledStep and ScaledSign: values and gradients written out."""
+"""CoupledStep and ScaledSign: tables of values and gradients, and what Larq and Keras ask of quantizers."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_step_counts_the_thresholds_reached(levels, x):
     [
         (-np.inf, 0),
         (-1, 0),
-        # The mask is computed relative to a threshold, where floats are 2**-24 apart.
+        # Gradients are computed from the distance to a threshold, where floats are 2**-24 apart.
         (-(2.0**-23), 0),
         (0, 1),
         (1 / 3, 1),
@@ -120,7 +120,7 @@ def test_every_gradient_is_written_out_here():
 @pytest.mark.parametrize("levels", [1, 2, 3, 4])
 @pytest.mark.parametrize("gradient", WRITTEN_OUT)
 def test_gradient_is_that_of_the_nearest_threshold(gradient, levels):
-    # Off the grid on which the gradients jump.
+    # These points are not on the grid on which the gradients jump.
     x = np.linspace(-1.5, 2.5, 1001) + 1e-4
     thresholds = (2 * np.arange(1, levels + 1) - 1) / (2 * levels)
     distance = x[:, None] - thresholds
@@ -141,7 +141,7 @@ def test_gradient_of_one_level_at_chosen_points(gradient, x, expected):
     np.testing.assert_allclose(gradient_of(CoupledStep(1, gradient), x), expected, atol=1e-12)
 
 
-# Between thresholds SwishSign is cut off where it is still -0.027 of a step's mass from its tail.
+# SwishSign is cut off midway between thresholds; the tail that is left out holds -0.027 of a step's mass.
 CUT = (2 / (1 + np.exp(-5.0)) * (1 + 5 * (1 - 1 / (1 + np.exp(-5.0)))) - 1) - 1
 
 
@@ -280,7 +280,7 @@ def test_sign_passes_a_scale_on(per_channel, n, seed):
     np.testing.assert_allclose(q(tf.constant(kernel / F(n))), q(tf.constant(kernel)) / n, rtol=1e-6)
 
 
-MACS = 8 * 8 * 9 * 4 * 4  # a 3x3 convolution of 4 channels to 4 at 8x8
+MACS = 8 * 8 * 9 * 4 * 4  # the multiply-adds of a 3x3 convolution from 4 channels to 4 at 8x8
 FLOAT_MACS = 8 * 8 * 9 * 3 * 4 + 4 * 4
 
 
@@ -330,7 +330,8 @@ def test_which_quantizers_are_steps(quantizer, step):
     "quantizer", [lq.quantizers.DoReFa(1), lq.quantizers.DoReFa(2), lq.quantizers.SteHeaviside()], ids=["1", "2", "0"]
 )
 def test_larqs_steps_are_what_step_of_says(quantizer):
-    x = np.linspace(-0.5, 1.5, 1000, dtype=np.float32) + np.float32(1e-4)  # on no threshold but one added below
+    # The shift keeps these numbers off the thresholds; a number on a threshold is added below.
+    x = np.linspace(-0.5, 1.5, 1000, dtype=np.float32) + np.float32(1e-4)
     step = step_of(quantizer)
     if step.levels == 1:
         x = np.append(x, np.float32([step.threshold, step.threshold + 1e-6]))

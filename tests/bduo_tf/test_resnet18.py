@@ -1,4 +1,4 @@
-"""ResNet-18: the sizes of both variants, their streams and shortcuts, and that the pipeline takes them."""
+"""ResNet-18: the sizes of both variants, their streams and shortcuts, and that both can be decoupled and deployed."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def convolutions(model):
 
 
 def expected_weights(widths, factor):
-    """Of the stem, sixteen 3x3 convolutions (each input channel `factor` times), three shortcuts, the classifier."""
+    """The weights of stem, sixteen 3x3 convolutions (inputs in `factor` copies), three shortcuts and classifier."""
     stem, *_, last = widths
     weights, channels = 49 * 3 * stem, stem
     for stage, width in enumerate(widths[:4]):
@@ -89,24 +89,24 @@ def test_errors(arguments, message):
 @BOTH
 @pytest.mark.parametrize("size", [(32, 32), (28, 20), (9, 13)], ids=str)
 def test_decoupled_and_deployed_compute_the_same(shortcut, size):
-    """Through sums, halved and padded shortcuts, even and odd sizes; the stream is read several times."""
+    """The networks have sums, halved and padded shortcuts, odd sizes, and a stream that is read several times."""
     keras.utils.set_random_seed(0)
     model = randomize(resnet18((*size, 1), 5, width=0.125, shortcut=shortcut), 1)
     images = images_for(2, 16, (*size, 1))
     decoupled = bduo_tf.decouple(model)
     expected = outputs_of(decoupled, images)
-    # Thresholds act on sums of floats, where more values lie within rounding of one than on integers.
+    # Thresholds that act on sums of floats have more values within rounding of them than those on integers.
     assert_same_function(outputs_of(model, images), expected, ties=4)
     deployment = deploy(decoupled)
     assert_same_function(expected, outputs_of(deployment.graph, images), ties=4)
     flips = deployment.count_flips(images, deployment.probes()(images, training=False).numpy())
     assert len(flips) == 16
     assert sum(flipped for flipped, _ in flips.values()) < 1e-4 * sum(total for _, total in flips.values())
-    assert np.ptp(expected, axis=0).min() > 0.01  # images matter
+    assert np.ptp(expected, axis=0).min() > 0.01  # the output depends on the images
 
 
 def test_inner_convolutions_of_a_block_have_integer_thresholds():
-    """Between the two convolutions of a block no float is added: integers where the graph allows them."""
+    """Between the two convolutions of a block nothing is added, so that the thresholds there act on integers."""
     decoupled = bduo_tf.decouple(randomize(resnet18((8, 8, 1), 2, width=0.1, shortcut="block"), 0))
     graph = bduo_tf.to_lce_graph(decoupled)
     integer = 0

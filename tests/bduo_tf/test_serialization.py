@@ -1,4 +1,4 @@
-"""`.keras` files: every object and every kind of model comes back without custom_objects."""
+"""`.keras` files: every object and every kind of model is loaded without custom_objects."""
 
 import json
 
@@ -8,7 +8,8 @@ import pytest
 import bduo_tf
 from bduo_tf import CoupledStep, ScaledSign, ThresholdSplit
 from bduo_tf.backend import keras, lq
-from bduo_tf.layers import ChannelAffine, ChannelPad, ThresholdCompare
+from bduo_tf.deployment._layers import ChannelAffine, ThresholdCompare
+from bduo_tf.layers import ChannelPad
 from bduo_tf.quantizers import ScaledQuantizer
 from tests.bduo_tf.graphs import Activation, Conv, Nested, Program, images_for, outputs_of
 from tests.bduo_tf.test_keras_choice import run
@@ -25,7 +26,7 @@ PROGRAM = Program(
 
 
 def moves():
-    """A binary network of which deployment makes one of each of its layers."""
+    """A binary network whose deployment graph has every kind of deployment's layers."""
     image = keras.Input((8, 8, 3))
     activation = CoupledStep(1)(ThresholdSplit(2)(image))
     conv = lq.layers.QuantConv2D(4, 3, groups=2, kernel_quantizer=ScaledSign())

@@ -1,4 +1,4 @@
-"""Activations that are signs, as Larq's networks have them: folded, traced and, in dense layers, binary."""
+"""Activations that are signs, as in Larq's networks: what deployment folds into them, and which layers are binary."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import bduo_tf
 from bduo_tf.backend import keras, lq
 from bduo_tf.conversion.inspection import operators
 from bduo_tf.deployment import deploy
-from bduo_tf.layers import ThresholdCompare
+from bduo_tf.deployment._layers import ThresholdCompare
 from tests.bduo_tf.graphs import images_for, norm, outputs_of, randomize
 from tests.bduo_tf.test_deployment_property import check_thresholds
 
@@ -37,7 +37,7 @@ def network(*layers, shape=(8, 8, 3), seed=0):
 
 
 def check(model, binary_layers):
-    """Deployment, its file, and how many activations flipped between Keras and the graph and LCE."""
+    """Deploys and converts a model, and asserts that the outputs of graph and file are those of the model."""
     images = images_for(0, 16, model.input_shape[1:])
     deployment = deploy(model)
     assert deployment.floats == ()
@@ -64,7 +64,7 @@ def test_every_sign_of_larqs_is_folded_and_traced(sign):
     layers = [quant("QuantConv2D", 5, 3, sign=SIGNS[sign]), norm, quant("QuantConv2D", 4, 3, sign=SIGNS[sign])]
     deployment = check(network(*layers), 2)
     assert [reader.signs for reader in deployment.readers] == [True, True]
-    # The norm between two convolutions is a threshold on integers.
+    # The norm between two convolutions becomes a threshold on integers.
     assert check_thresholds(deployment.graph) == 1
 
 
@@ -81,7 +81,7 @@ def test_zeros_of_a_padding_make_sums_of_either_parity(pad_values):
     model = network(quant("QuantConv2D", 5, 3, padding="same", pad_values=pad_values), norm, quant("QuantConv2D", 4, 3))
     graph = bduo_tf.to_lce_graph(model)
     tau = next(layer for layer in graph.layers if isinstance(layer, ThresholdCompare)).tau.numpy()
-    # Midway between neighbours: of all integers, or of every second one.
+    # Thresholds are midway between neighbours, which are all integers or every second one.
     assert np.all(tau % 1 == (0.5 if pad_values == 0.0 else 0.0))
 
 
@@ -103,7 +103,7 @@ def test_groups_and_dilation():
 
 
 def test_a_stream_of_floats_with_norms_before_the_signs():
-    """As in DenseNet: each sign is of a norm of its own of all that came before."""
+    """As in DenseNet, each sign has a norm of its own, which reads the outputs of all layers before."""
     keras.utils.set_random_seed(0)
     image = keras.Input((8, 8, 3))
     x = L.Conv2D(6, 3, padding="same")(image)
@@ -113,7 +113,7 @@ def test_a_stream_of_floats_with_norms_before_the_signs():
     model = randomize(keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(norm(x)))), 0)
     deployment = check(model, 3)
     found = operators(lce.convert_keras_model(deployment.graph))
-    assert found["SUB"] == 3  # where LCE alone has a multiplication and an addition for each
+    assert found["SUB"] == 3  # LCE alone has a multiplication and an addition for each norm
     assert found["LceQuantize"] == 3
 
 
@@ -126,7 +126,7 @@ def test_a_stream_that_is_read_as_floats_too_needs_no_comparison():
     model = randomize(keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x))), 0)
     deployment = check(model, 2)
     assert not any(isinstance(layer, ThresholdCompare) for layer in deployment.graph.layers)
-    # The norm behind the pool, and nothing else, is not part of a convolution.
+    # Only the norm behind the pool is not part of a convolution.
     found = operators(lce.convert_keras_model(deployment.graph))
     assert (found.get("MUL", 0), found.get("SUB", 0)) == (1, 0)
 
@@ -181,7 +181,7 @@ def test_random_augmentation_does_nothing_at_inference():
 
 
 def test_layers_with_default_names():
-    """A saved network has them; what deployment adds has names apart from them."""
+    """A saved network has Keras' default names, and the layers that deployment adds must have other ones."""
     keras.backend.clear_session()
     image = keras.Input((8, 8, 3))
     x = norm(L.Conv2D(4, 3)(image))

@@ -1,4 +1,4 @@
-"""The thresholds of deployment against the condition they stand for, evaluated in float64 for every value."""
+"""Deployment's thresholds decide as the condition that they stand for, evaluated in float64, for every value."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ F = np.float32
 
 
 def thresholds(scale, offset, terms=None, strict=False):
-    """For one channel and as many copies as there are offsets."""
+    """Thresholds of one channel, with as many copies as there are offsets."""
     offset = np.atleast_2d(np.array(offset, np.float64))
     scale = np.full(offset.shape, scale, np.float64)
     orientation, tau = _thresholds.thresholds(scale, offset, terms=terms, strict=strict)
@@ -58,7 +58,7 @@ def test_step_of_every_reachable_integer(scale, offset, terms):
 
 @given(scale=tiny, offset=offsets.filter(lambda o: o != 0.5), terms=st.integers(1, 300))
 def test_a_tiny_scale_leaves_the_decision_to_the_offset(scale, offset, terms):
-    # Next to 0.5 a sum with a tiny scale is lost in rounding, so that either side is right.
+    # A sum with a tiny scale is lost in rounding beside an offset near 0.5, so that either side is right.
     if abs(offset - 0.5) > 1e-12:
         check_integers(scale, [offset], terms)
 
@@ -104,10 +104,10 @@ def test_step_of_floats_around_the_threshold(scale, offset):
             up, down = np.nextafter(up, F(np.inf)), np.nextafter(down, F(-np.inf))
             x += [up, down]
         x.append(edge)
-    # Runtimes flush what is smaller to zero.
+    # Runtimes may flush smaller numbers to zero.
     x = np.array([v for v in x if v == 0 or abs(v) >= np.finfo(F).tiny], F)
     ours = orientation * x > tau
-    # The division rounds in float64: values of x that are within that of the threshold may go either way.
+    # The division is rounded in float64: values of x within that rounding of the threshold may be on either side.
     product = scale * x.astype(np.float64)
     clear = np.abs(product + offset - 0.5) > 1e-15 * (np.abs(product) + abs(offset) + 1)
     clear |= scale == 0
@@ -121,8 +121,8 @@ def test_step_of_floats_around_the_threshold(scale, offset):
         (1.0, 0.0, 1, 0.5),
         (1.0, 0.25, 1, 0.25),
         (2.0, 0.0, 1, 0.25),
-        (-1.0, 0.0, -1, 0.5),  # on from -0.5 down
-        (-2.0, 1.0, -1, -0.25),  # on from 0.25 down
+        (-1.0, 0.0, -1, 0.5),  # the activation is on from -0.5 downwards
+        (-2.0, 1.0, -1, -0.25),  # the activation is on from 0.25 downwards
         (1.0, -(2.0**24), 1, 2.0**24 + 2),  # 2**24 + 0.5 is no float32
     ],
 )

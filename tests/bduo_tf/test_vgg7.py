@@ -1,4 +1,4 @@
-"""VGG-7: the paper's sizes, its forms and options."""
+"""VGG-7: the paper's sizes, its forms and its options."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.bduo_tf.graphs import assert_same_function, images_for, outputs_of, r
 
 
 def kernels_and_macs(model: keras.Model) -> tuple[int, int]:
-    """Numbers of kernel weights and of multiply-adds: a weight is used at every position of the output."""
+    """The numbers of kernel weights and of multiply-adds: each weight is used at every position of the output."""
     convs = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert len(convs) == 7
     sizes = [int(np.prod(layer.kernel.shape)) for layer in convs]
@@ -19,7 +19,8 @@ def kernels_and_macs(model: keras.Model) -> tuple[int, int]:
     return sum(sizes), sum(size * n for size, n in zip(sizes, positions, strict=True))
 
 
-# Kernel area * inputs * outputs, at 32x32, 32x32, 16x16, 8x8, 1x1, 1x1, 1x1. paper.md: 69.1M, 34.6M, 67.9M.
+# For each layer kernel area * inputs * outputs, and the positions of its output. The paper states 69.1M, 34.6M and
+# 67.9M multiply-adds for the baseline, the coupled and the decoupled network.
 BASELINE = [9 * 3 * 64, 9 * 64 * 64, 9 * 64 * 128, 9 * 128 * 128, 16 * 128 * 512, 512 * 512, 512 * 10]
 COUPLED = [9 * 3 * 45, 9 * 45 * 45, 9 * 45 * 90, 9 * 90 * 90, 16 * 90 * 336, 336 * 512, 512 * 10]
 DECOUPLED = [COUPLED[0], *(2 * size for size in COUPLED[1:6]), COUPLED[6]]
@@ -136,7 +137,7 @@ def test_decoupled_equals_coupled(levels, binary_weights):
     a, b = outputs_of(model, images), outputs_of(bduo_tf.decouple(model), images)
     assert_same_function(a, b, ties=1)
     assert np.median(np.abs(a - b)) < 1e-5
-    assert np.ptp(a, axis=0).min() > 0.05  # images matter
+    assert np.ptp(a, axis=0).min() > 0.05  # the output depends on the images
 
 
 def test_coupled_form_trains():

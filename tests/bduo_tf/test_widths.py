@@ -1,4 +1,4 @@
-"""The networks' widths; duo_widths: the paper's VGG-7, and never heavier than the baseline."""
+"""The networks' widths: the paper's, and those of `duo_widths`, which give no more weights than a baseline has."""
 
 import pytest
 

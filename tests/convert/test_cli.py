@@ -17,7 +17,8 @@ from bduo_tf.conversion.inspection import operators
 from bduo_tf.conversion.preparation import deployed
 from bduo_tf.conversion.tflite import convert_lce
 from convert.cli import main
-from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
+from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, several, small_vgg7
+from tests.bduo_tf.graphs import randomize
 from tests.bduo_tf.runs.finished import finished_run
 from tests.bduo_tf.runs.test_config import FIRST_FORMAT
 

@@ -6,12 +6,7 @@ import numpy as np
 
 import bduo_tf
 from bduo_tf.backend import keras, lq, tf
-from benchmarks.random_norms import randomize_norms
-
-
-def randomize(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Batch norms as after training, negative gammas among them."""
-    return randomize_norms(model, seed, negative=True)
+from tests.bduo_tf.graphs import randomize
 
 
 def small_vgg7(form: str = "coupled", seed: int = 0, **kwargs: object) -> keras.Model:

@@ -11,8 +11,8 @@ from bduo_runtime._images import fit
 from bduo_tf.backend import keras, tf
 from bduo_tf.conversion.metadata import Metadata, add_metadata
 from bduo_tf.conversion.tflite import convert_float32
-from bduo_tf.data.fitting import choose_fit, fit_image
 from bduo_tf.data.images import INPUT_RANGE, decode, fit_size, scale
+from bduo_tf.fitting import choose_fit, fit_image
 
 Image = pytest.importorskip("PIL.Image")
 

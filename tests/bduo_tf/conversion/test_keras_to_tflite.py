@@ -12,7 +12,8 @@ import bduo_tf
 from bduo_tf.backend import keras
 from bduo_tf.conversion import ConversionError, interpreters, keras_to_tflite, of_dataset, operators
 from convert.cli import main
-from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, randomize, several, small_vgg7
+from tests.bduo_tf.conversion.models import binary, decoupled, random_inputs, several, small_vgg7
+from tests.bduo_tf.graphs import randomize
 
 NAMES = tuple("abcdefghij")
 
@@ -174,6 +175,7 @@ import bduo_tf
 assert not any(name.startswith("bduo_tf.conversion") for name in sys.modules)  # only once it is asked for
 from convert.cli import main
 from tests.bduo_tf.conversion.models import decoupled
+from tests.bduo_tf.graphs import randomize
 model = decoupled()
 assert bduo_tf.to_tflite(model, samples=2).report.verified
 model.save(sys.argv[1])

@@ -1,4 +1,4 @@
-"""The digits builder: counts, classes, pixels, the same every time."""
+"""The digits builder: it gives the same images and classes every time."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_no_image_is_lost_or_shared(digits: data.Dataset) -> None:
 
 def test_pixels_span_the_range(digits: data.Dataset) -> None:
     pixels = _arrays(digits.train_pixels)[0]
-    # 17 levels, the half rounded to the even neighbour.
+    # Of the 17 grey levels one falls on a half, which is rounded to the even neighbour.
     assert set(np.unique(pixels)) == set(np.rint(np.arange(17) * 255 / 16).astype(int))
     scaled = _arrays(digits.train)[0]
     assert scaled.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Folders of IDX files: what is read from good ones, what is said of bad ones."""
+"""Folders of IDX files: what is read from good ones, and which errors bad ones raise."""
 
 import gzip
 import struct

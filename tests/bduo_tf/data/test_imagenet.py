@@ -1,4 +1,4 @@
-"""ImageNet as TFDS has it, made up by TFDS's mock: files reach the workers undecoded, each its own."""
+"""ImageNet's pipeline on made-up images of TFDS's mock: each worker decodes its own files only."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ COUNT, BATCH = 7, 4
 
 @pytest.fixture
 def imagenet(tmp_path: Path) -> data.Dataset:
-    """A mocked ImageNet of seven images a split, which counts as prepared."""
+    """A mocked ImageNet with seven images in each split, which TFDS takes for prepared."""
     builder = tfds.builder("imagenet2012", data_dir=tmp_path)
     template = tfds.core.ShardedFileTemplate(
         data_dir=builder.data_path, dataset_name=builder.name, filetype_suffix="tfrecord"

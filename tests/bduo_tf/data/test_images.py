@@ -30,7 +30,7 @@ def test_fit_gives_28_pixels_a_dark_margin() -> None:
 
 
 def test_fit_enlarges_bilinearly() -> None:
-    # Half-pixel centres: the four outer quarters repeat the corners, the middle mixes 3 to 1.
+    # Pixels have their centres at halves: the outer ones repeat the corners, those between mix neighbours 3 to 1.
     image = tf.constant([[0, 80], [80, 160]], tf.uint8)[..., None]
     expected = [[0, 20, 60, 80], [20, 40, 80, 100], [60, 80, 120, 140], [80, 100, 140, 160]]
     np.testing.assert_array_equal(fit_size(image, (4, 4))[..., 0], expected)
@@ -101,7 +101,7 @@ def test_a_photograph_is_resized_to_256_and_its_centre_taken() -> None:
 
 
 def _gradient(height: int, width: int) -> np.ndarray:
-    """An image whose red says the row and whose green the column."""
+    """An image whose red value is the row and whose green value the column of the pixel."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, 0 * rows], -1).astype(np.uint8)
 
@@ -114,7 +114,7 @@ def test_a_resized_crop_is_a_part_of_fair_area_and_proportions() -> None:
         height, width = part[-1, 0, 0] - part[0, 0, 0], abs(part[0, -1, 1] - part[0, 0, 1])
         sides.append((height, width))
         flips += part[0, 0, 1] > part[0, -1, 1]
-    # Of the first to the last sample: a 64th less than the part, rounded.
+    # From the centre of the first sample to that of the last it is a 64th less than the part, and both are rounded.
     height, width = (np.array(sides) * 64 / 63 + 1).T
     area, proportions = height * width / image[..., 0].size, width / height
     assert 0.06 < area.min() < 0.15

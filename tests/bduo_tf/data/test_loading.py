@@ -1,4 +1,4 @@
-"""`data.load`: sizes, validation, and what it says when a data set cannot be had."""
+"""`data.load`: sizes, validation, and the errors of data sets that cannot be loaded."""
 
 import socket
 from pathlib import Path
@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds  # isort: skip
 
 
 def _prepare(name: str, folder: Path, unlabelled: tuple[str, ...] = (), **splits: int) -> None:
-    """A data set of colour images of several sizes, prepared as TFDS prepares its own."""
+    """Prepares a data set of colour images of several sizes in the way in which TFDS prepares its own."""
 
     def examples(split: str, count: int) -> list[tuple[int, dict[str, Any]]]:
         images = [np.full((20 + i, 30, 3), 255 * (i % 2), np.uint8) for i in range(count)]
@@ -97,7 +97,7 @@ def test_without_labels(tmp_path: Path, unlabelled: tuple[str, ...], message: st
 
 
 def test_photographs_are_evaluated_as_pillow_decodes_them(tmp_path: Path) -> None:
-    """A JPEG of a data set, at a size at which it is decoded and nothing else."""
+    """A JPEG file whose picture has the network's size, so that it is decoded and not resized."""
     picture = Image.fromarray(load_sample_image("china.jpg"))
     picture.save(tmp_path / "china.jpg", quality=95)
     examples = [(0, {"image": tmp_path / "china.jpg", "label": 0})]
@@ -168,7 +168,7 @@ def test_data_dir_must_be_a_folder(tmp_path: Path) -> None:
 
 
 def test_unwritable_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Permissions do not bind root, so the failure is played.
+    # Root may read every file whatever its permissions, so that the failure is simulated.
     def fail(self: Any) -> None:
         raise PermissionError(13, "Permission denied", self.data_dir)
 

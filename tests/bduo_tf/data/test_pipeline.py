@@ -1,4 +1,4 @@
-"""Batches: what an epoch shows depends on the seed and the epoch alone."""
+"""Batches: those of an epoch depend on the seed and the epoch alone."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_an_epoch_holds_every_image_once_and_keeps_the_last_batch(dataset: data.
 @pytest.mark.parametrize("start", [1, 3])
 def test_a_late_start_shows_what_an_early_one_does(dataset: data.Dataset, start: int) -> None:
     whole = _epochs(dataset)
-    tf.random.set_seed(1234)  # shall not matter
+    tf.random.set_seed(1234)  # the global seed must not matter
     for one, other in zip(whole[start:], _epochs(dataset, start), strict=True):
         for (images, labels), (other_images, other_labels) in zip(one, other, strict=True):
             np.testing.assert_array_equal(labels, other_labels)
@@ -55,7 +55,7 @@ def test_epochs_and_seeds_differ(dataset: data.Dataset) -> None:
     orders = [tuple(_labels(epoch)) for seed in (0, 1) for epoch in _epochs(dataset, seed=seed)]
     assert len(set(orders)) == 8
     assert tuple(range(COUNT)) not in orders
-    # Not merely reordered: the augmentation of an image differs too.
+    # The images are not only in another order: the augmentation of an image differs too.
     image = {
         dict(zip(_labels(epoch), np.concatenate([images for images, _ in epoch]), strict=True))[0].tobytes()
         for epoch in _epochs(dataset)

@@ -7,11 +7,11 @@ from bduo_tf import data
 from bduo_tf.data.sharing import Share
 from tests.bduo_tf.data.test_pipeline import BATCH, COUNT, STEPS, dataset  # noqa: F401
 
-LAYOUTS = [(1, 2), (2, 1), (3, 1), (2, 3), (16, 1)]  # workers, replicas each
+LAYOUTS = [(1, 2), (2, 1), (3, 1), (2, 3), (16, 1)]  # pairs of the number of workers and that of each worker's replicas
 
 
 def _put_together(shares: list[list]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Batches from the parts of every worker; (images, labels) each."""
+    """Puts the parts of all workers together again to batches, pairs (images, labels)."""
     whole = []
     for parts in zip(*shares, strict=True):
         flat = [part for worker in parts for part in worker]

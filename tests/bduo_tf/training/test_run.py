@@ -101,8 +101,8 @@ def _same_run(folder: Path, other: Path) -> None:
         for one, same in zip(_load(folder, name).get_weights(), _load(other, name).get_weights(), strict=True):
             np.testing.assert_array_equal(one, same)
     for stage in ("coupled", "fine_tuned"):
-        ours, theirs = (RunFolder(f).epochs(stage) for f in (folder, other))
-        assert [{**row, "seconds": 0} for row in ours] == [{**row, "seconds": 0} for row in theirs]
+        one, same = (RunFolder(f).epochs(stage) for f in (folder, other))
+        assert [{**row, "seconds": 0} for row in one] == [{**row, "seconds": 0} for row in same]
 
 
 def _killed_and_continued(folder: Path, kills: list[tuple[str, int, int]]) -> None:

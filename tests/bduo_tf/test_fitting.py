@@ -1,4 +1,4 @@
-"""`Fit`: which one a data set gets, what it does to pictures of other sizes, and that Pillow can do the same."""
+"""`Fit`: which one a data set gets, what it does to pictures of other sizes, and that Pillow gives the same pixels."""
 
 import io
 
@@ -8,8 +8,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from bduo_tf.backend import tf
-from bduo_tf.data.fitting import Fit, choose_fit, fit_image
 from bduo_tf.data.images import decode, resized_crop_flip
+from bduo_tf.fitting import Fit, choose_fit, fit_image
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from bduo_tf.data.images import decode, resized_crop_flip
     [
         ((28, 28), (28, 28), Fit((28, 28), whole=False)),
         ((28, 28), (32, 32), Fit((28, 28), whole=False)),  # a margin
-        ((28, 30), (32, 36), Fit((28, 30), whole=False)),  # by a sixth at most
+        ((28, 30), (32, 36), Fit((28, 30), whole=False)),  # smaller by at most a sixth
         ((26, 28), (32, 32), Fit((32, 32), whole=False)),
         ((28, 28), (32, 24), Fit((32, 24), whole=False)),
         ((8, 8), (32, 32), Fit((32, 32), whole=False)),
@@ -32,7 +32,7 @@ def test_choice(pictures: tuple[int | None, int | None], size: tuple[int, int], 
 
 
 def test_a_picture_of_another_size_gets_the_margin_too() -> None:
-    """What a device shows a network that was trained on 28 pixels for 32."""
+    """A device may show a picture of any size to a network that was trained on 28 pixels with a margin to 32."""
     image = tf.constant(np.full((56, 84, 1), 200, np.uint8))
     fitted = fit_image(image, Fit((28, 28), whole=False), (32, 32))
     np.testing.assert_array_equal(fitted, np.pad(np.full((28, 28, 1), 200), ((2, 2), (2, 2), (0, 0))))
@@ -49,7 +49,7 @@ def test_what_is_odd_is_cropped_or_padded_less_before_than_after(whole: bool) ->
 def test_the_whole_picture_covers_in_its_proportions() -> None:
     ramp = np.tile(np.arange(90, dtype=np.uint8)[None, :, None] * 2, (60, 1, 1))
     fitted = fit_image(tf.constant(ramp), Fit((20, 20), whole=True), (20, 40)).numpy()[..., 0]
-    # To 20x30, with a margin of 5 on both ends of the rows.
+    # The picture is resized to 20x30 and gets a margin of 5 rows at the top and at the bottom.
     assert not fitted[:, :5].any()
     assert not fitted[:, 35:].any()
     np.testing.assert_allclose(fitted[0, 6:34], 6 * np.arange(1, 29) + 2, atol=1)
@@ -60,7 +60,7 @@ def _picture(name: str, height: int, width: int, mode: str) -> Image.Image:
 
 
 def _by_pillow(picture: Image.Image, fit: Fit, size: tuple[int, int]) -> np.ndarray:
-    """As a device fits a photograph."""
+    """Fits a photograph by Pillow, as a device does."""
     ratio = max(fit.resize[0] / picture.height, fit.resize[1] / picture.width)
     sides = round(picture.width * ratio), round(picture.height * ratio)
     left, top = (sides[0] - size[1]) // 2, (sides[1] - size[0]) // 2
@@ -80,7 +80,7 @@ def test_a_jpeg_is_what_pillow_makes_of_it(mode: str, options: dict, height: int
     np.testing.assert_array_equal(pixels, np.asarray(picture).reshape(height, width, -1))
     fit = choose_fit((None, None), (224, 224))
     fitted = fit_image(pixels, fit, (224, 224)).numpy().astype(int)
-    # Pillow rounds between its two passes, and weighs with fewer bits.
+    # Pillow rounds between its two passes, and its weights have fewer bits.
     assert abs(fitted - _by_pillow(picture, fit, (224, 224))).max() <= 1
 
 

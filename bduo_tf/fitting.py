@@ -1,7 +1,8 @@
-"""How a picture comes to the network's size: one description, chosen for a data set, carried out here and on devices.
+"""Brings pictures to a network's input size, and chooses how for a data set.
 
-What is trained and evaluated on, and what a device shows the network, must be fitted alike. So the choice is a value,
-`Fit`, that config.json and the .tflite file hold and the runtime carries out too.
+The pictures that a network is trained and evaluated on, and those that a device shows it, must be fitted in the same
+way. Therefore that choice is a value, `Fit`: config.json and the .tflite file hold it, and the runtime carries it out
+too.
 """
 
 from dataclasses import dataclass
@@ -17,18 +18,19 @@ class Fit:
 
     First the picture is resized, bilinearly, with antialiasing where that shrinks it:
 
-    - whole: all of it, its proportions kept, until it just covers `resize`. Of a picture of (height, width) the new
-      sides are round(side * ratio), ratio = max(resize[0] / height, resize[1] / width).
-    - not whole: it is cropped about its centre to the proportions of `resize` = (h, w), to min(height, width * h // w)
-      by min(width, height * w // h) pixels and no less than 1, and resized to exactly `resize`.
+    - whole: the whole picture keeps its proportions and is resized until it just covers `resize`. The new sides of a
+      picture of (height, width) are round(side * ratio), ratio = max(resize[0] / height, resize[1] / width).
+    - not whole: the picture is cropped about its centre to the proportions of `resize` = (h, w), which is to
+      min(height, width * h // w) by min(width, height * w // h) pixels and no less than 1. What is left is resized to
+      exactly `resize`.
 
     Then each side that is longer than the network's input is cropped about its centre, and each that is shorter gets a
-    margin of zeros on both ends. What lies before the crop or the input's pixels is half of the difference, rounded
-    down. Values are rounded to whole grey levels, halves to the even one, once: after the resizing.
+    margin of zeros on both ends. The part that is cut off at the top or left, or the margin there, is half of the
+    difference, rounded down. Values are rounded to whole grey levels once, after the resizing, halves to the even one.
 
     Attributes:
         resize: (height, width) in pixels.
-        whole: as above.
+        whole: which of the two ways of resizing is meant.
     """
 
     resize: tuple[int, int]
@@ -36,15 +38,15 @@ class Fit:
 
 
 def choose_fit(pictures: tuple[int | None, int | None], size: tuple[int, int]) -> Fit:
-    """How the pictures of a data set are brought to a network's input size.
+    """Chooses how the pictures of a data set are brought to a network's input size.
 
     Pictures a little smaller than `size` (by at most a sixth, such as MNIST's 28 pixels for 32) keep their pixels and
-    get a margin of zeros, the dark value. Pictures of several sizes are photographs: they are resized until they just
-    cover 8/7 of `size` (256 for 224), whose centre is taken, as is usual for ImageNet. Any other is cropped about its
-    centre to the proportions of `size`, then resized.
+    get a margin of zeros, which are dark. A data set whose pictures differ in size holds photographs: these are
+    resized until they just cover 8/7 of `size` (256 for 224), and the centre is taken, as is usual for ImageNet. All
+    other pictures are cropped about their centre to the proportions of `size`, then resized.
 
     Args:
-        pictures: their (height, width); None for a side that is not the same in all of them.
+        pictures: (height, width) of the pictures; None for a side that is not the same in all of them.
         size: (height, width) of the network's input.
     """
     height, width = pictures
@@ -56,11 +58,11 @@ def choose_fit(pictures: tuple[int | None, int | None], size: tuple[int, int]) -
 
 
 def fit_image(image: tf.Tensor, fit: Fit, size: tuple[int, int]) -> tf.Tensor:
-    """`image` at the network's input size.
+    """Brings a picture to the network's input size.
 
     Args:
         image: uint8, (height, width, channels); height and width may be unknown.
-        fit: how.
+        fit: the way in which it is brought there.
         size: (height, width) of the network's input.
 
     Returns:
@@ -74,6 +76,7 @@ def fit_image(image: tf.Tensor, fit: Fit, size: tuple[int, int]) -> tf.Tensor:
 
 
 def _covering(image: tf.Tensor, resize: tuple[int, int]) -> tf.Tensor:
+    """The whole picture, resized until it covers `resize`; see `Fit`."""
     sides = tf.shape(image)[:2]
     ratio = tf.reduce_max(tf.constant(resize, tf.int32) / sides)
     sides = tf.cast(tf.round(tf.cast(sides, tf.float64) * ratio), tf.int32)
@@ -81,6 +84,7 @@ def _covering(image: tf.Tensor, resize: tuple[int, int]) -> tf.Tensor:
 
 
 def _cropped(image: tf.Tensor, resize: tuple[int, int]) -> tf.Tensor:
+    """The picture, cropped to the proportions of `resize` and resized to it; see `Fit`."""
     h, w = tf.unstack(tf.shape(image)[:2])
     height, width = resize
     crop_h, crop_w = tf.minimum(h, w * height // width), tf.minimum(w, h * width // height)
