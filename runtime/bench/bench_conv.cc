@@ -206,11 +206,11 @@ void bench_layers(const std::vector<const BitGemm*>& kernels, double roof, Threa
     std::vector<std::function<void()>> calls;
     std::vector<int32_t> input, output;
     for (size_t i = 0; i < kernels.size(); ++i) {
-      const int64_t words = static_cast<int64_t>(filter.size());
-      const std::string error = layer.bits ? convs[i].prepare(s, layout, filter.data(), words, compare, pool.threads(), kernels[i]->name)
-                                           : convs[i].prepare(s, layout, filter.data(), words, floats, pool.threads(), kernels[i]->name);
-      if (!error.empty()) {
-        std::printf("%s: %s\n", layer.name, error.c_str());
+      const ConvDefinition definition{s, layout, filter.data(), static_cast<int64_t>(filter.size())};
+      const Status status = layer.bits ? convs[i].prepare(definition, compare, pool.threads(), kernels[i]->name)
+                                       : convs[i].prepare(definition, floats, pool.threads(), kernels[i]->name);
+      if (!status.ok()) {
+        std::printf("%s: %s\n", layer.name, status.text().c_str());
         return;
       }
       input.resize(static_cast<size_t>(convs[i].input_bytes() / 4), 0x5a5a5a5a);

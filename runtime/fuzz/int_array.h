@@ -1,4 +1,4 @@
-// TFLite's arrays of integers, made and freed with malloc and free as a real host does.
+// TFLite's arrays of integers, which are made with malloc and freed with free, as a real host does.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +16,8 @@ inline TfLiteIntArray* new_array(const std::vector<int>& values) {
   return array;
 }
 
-inline bool equal(const TfLiteIntArray& a, const TfLiteIntArray& b) { return std::equal(a.data, a.data + a.size, b.data, b.data + b.size); }
+inline bool equal(const TfLiteIntArray& a, const TfLiteIntArray& b) {
+  return std::equal(a.data, a.data + a.size, b.data, b.data + b.size);
+}
 
 }  // namespace bduo::fuzz

@@ -1,4 +1,5 @@
-// A bounds-checked reader of what the fuzzing host needs of a .tflite file. Numbers of fields are those of TFLite's schema.
+// A bounds-checked reader of what the fuzzing host needs of a .tflite file. Numbers of fields are those of TFLite's
+// schema.
 #include "model.h"
 
 #include <cstring>
@@ -81,7 +82,7 @@ class Reader {
     return result;
   }
 
-  // That the vector of bytes here should have another length.
+  // Notes that the vector of bytes here should have another length. False if it cannot have that.
   bool correct(Bytes content, size_t length) {
     const auto at = static_cast<size_t>(content.data - file_);
     if (!fields_ || length == 0 || length > size_ - at) return false;
@@ -139,15 +140,20 @@ ModelTensor read_tensor(Reader& reader, size_t table, const std::vector<size_t>&
   if (sized) reader.check(tensor_bytes(tensor.type, tensor.shape.data(), tensor.shape.size(), &bytes));
   // The host refuses constants of the wrong length, and variables with content.
   if (!reader.ok() || !tensor.content.data) return tensor;
-  reader.check(!tensor.variable && (!sized || tensor.sparse || bytes == tensor.content.size || reader.correct(tensor.content, bytes)));
+  reader.check(!tensor.variable &&
+               (!sized || tensor.sparse || bytes == tensor.content.size || reader.correct(tensor.content, bytes)));
   return tensor;
 }
 
 void read_builtin(Reader& reader, size_t table, ModelOperator* op) {
   const int type = reader.value<uint8_t>(table, 3, 0, Field::kEnum);
   const size_t options = reader.child(table, 4);
-  auto number = [&](int field, int wanted) { return type == wanted ? reader.value<int32_t>(options, field, 0, Field::kSize) : 0; };
-  auto byte = [&](int field, int wanted) { return type == wanted ? int{reader.value<int8_t>(options, field, 0, Field::kEnum)} : 0; };
+  auto number = [&](int field, int wanted) {
+    return type == wanted ? reader.value<int32_t>(options, field, 0, Field::kSize) : 0;
+  };
+  auto byte = [&](int field, int wanted) {
+    return type == wanted ? int{reader.value<int8_t>(options, field, 0, Field::kEnum)} : 0;
+  };
   if (!options) return;
   constexpr int kPool = 5, kConcatenation = 10, kAdd = 11, kMul = 21, kSub = 28;
   switch (op->code) {
@@ -224,7 +230,8 @@ bool read_model(const uint8_t* file, size_t size, Model* model, std::vector<Fiel
   if (size < 8 || std::memcmp(file + 4, "TFL3", 4) != 0) return false;
   Reader reader(file, size, fields);
   const size_t root = reader.follow(0);
-  const std::vector<size_t> codes = reader.tables(root, 1), subgraphs = reader.tables(root, 2), buffers = reader.tables(root, 4);
+  const std::vector<size_t> codes = reader.tables(root, 1), subgraphs = reader.tables(root, 2),
+                            buffers = reader.tables(root, 4);
   if (!reader.check(!subgraphs.empty())) return false;
   for (size_t table : reader.tables(subgraphs[0], 0)) model->tensors.push_back(read_tensor(reader, table, buffers));
   for (size_t table : reader.tables(subgraphs[0], 3)) model->operators.push_back(read_operator(reader, table, codes));

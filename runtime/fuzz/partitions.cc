@@ -17,13 +17,16 @@ Host::Params::~Params() {
 
 size_t Host::partitions() const { return params_.size(); }
 
-// Only while a delegate is applied may it look at the graph.
+// A delegate may look at the graph only while it is applied.
 void Host::allow_delegating(bool allowed) {
   using Context = TfLiteContext*;
   context_.GetExecutionPlan = [](Context, TfLiteIntArray**) { return kTfLiteError; };
   context_.GetNodeAndRegistration = [](Context, int, TfLiteNode**, TfLiteRegistration**) { return kTfLiteError; };
-  context_.ReplaceNodeSubsetsWithDelegateKernels = [](Context, TfLiteRegistration, const TfLiteIntArray*, TfLiteDelegate*) { return kTfLiteError; };
-  context_.PreviewDelegatePartitioning = [](Context, const TfLiteIntArray*, TfLiteDelegateParams**, int*) { return kTfLiteError; };
+  context_.ReplaceNodeSubsetsWithDelegateKernels = [](Context, TfLiteRegistration, const TfLiteIntArray*,
+                                                      TfLiteDelegate*) { return kTfLiteError; };
+  context_.PreviewDelegatePartitioning = [](Context, const TfLiteIntArray*, TfLiteDelegateParams**, int*) {
+    return kTfLiteError;
+  };
   if (!allowed) return;
   context_.GetExecutionPlan = [](Context context, TfLiteIntArray** plan) {
     Host& host = of(context);
@@ -31,18 +34,21 @@ void Host::allow_delegating(bool allowed) {
     *plan = host.plan_array_ = new_array(host.plan_);
     return kTfLiteOk;
   };
-  context_.GetNodeAndRegistration = [](Context context, int index, TfLiteNode** node, TfLiteRegistration** registration) {
+  context_.GetNodeAndRegistration = [](Context context, int index, TfLiteNode** node,
+                                       TfLiteRegistration** registration) {
     Host& host = of(context);
     if (index < 0 || static_cast<size_t>(index) >= host.nodes_.size()) return kTfLiteError;
     *node = &host.nodes_[static_cast<size_t>(index)].node;
     *registration = &host.nodes_[static_cast<size_t>(index)].registration;
     return kTfLiteOk;
   };
-  context_.ReplaceNodeSubsetsWithDelegateKernels = [](Context context, TfLiteRegistration registration, const TfLiteIntArray* nodes,
-                                                      TfLiteDelegate* delegate) { return of(context).replace(registration, *nodes, delegate); };
-  context_.PreviewDelegatePartitioning = [](Context context, const TfLiteIntArray* nodes, TfLiteDelegateParams** partitions, int* count) {
-    return of(context).preview(*nodes, partitions, count);
+  context_.ReplaceNodeSubsetsWithDelegateKernels = [](Context context, TfLiteRegistration registration,
+                                                      const TfLiteIntArray* nodes, TfLiteDelegate* delegate) {
+    return of(context).replace(registration, *nodes, delegate);
   };
+  context_.PreviewDelegatePartitioning = [](Context context, const TfLiteIntArray* nodes,
+                                            TfLiteDelegateParams** partitions,
+                                            int* count) { return of(context).preview(*nodes, partitions, count); };
 }
 
 bool Host::apply(TfLiteDelegate* delegate) {
@@ -53,8 +59,8 @@ bool Host::apply(TfLiteDelegate* delegate) {
   return applied;
 }
 
-// Every subset takes all nodes of its kind whose inputs are there, again and again, until there are no more; then the next one
-// begins. Nodes that never get their inputs fall out of the plan.
+// Every subset takes all nodes of its kind whose inputs are there, again and again, until there are no more; then the
+// next one begins. Nodes that never get their inputs fall out of the plan.
 bool Host::partition(const TfLiteIntArray& replaced, std::vector<Subset>* subsets) const {
   constexpr int kThere = -1, kMissing = -2;
   std::vector<int> made_in(tensors_.size(), kThere);  // the subset that makes each tensor
@@ -79,7 +85,8 @@ bool Host::partition(const TfLiteIntArray& replaced, std::vector<Subset>* subset
         each(*node_at(i).inputs, [&](int id) { ready = ready && made_in[static_cast<size_t>(id)] != kMissing; });
         if (!ready) continue;
         Subset& subset = subsets->back();
-        const bool kind = std::find(replaced.data, replaced.data + replaced.size, plan_[i]) != replaced.data + replaced.size;
+        const bool kind =
+            std::find(replaced.data, replaced.data + replaced.size, plan_[i]) != replaced.data + replaced.size;
         if (subset.nodes.empty()) subset.replaced = kind;
         if (subset.replaced != kind) continue;
         done[i] = more = true;
@@ -126,7 +133,8 @@ TfLiteStatus Host::preview(const TfLiteIntArray& replaced, TfLiteDelegateParams*
   return kTfLiteOk;
 }
 
-TfLiteStatus Host::replace(const TfLiteRegistration& registration, const TfLiteIntArray& replaced, TfLiteDelegate* delegate) {
+TfLiteStatus Host::replace(const TfLiteRegistration& registration, const TfLiteIntArray& replaced,
+                           TfLiteDelegate* delegate) {
   std::vector<Subset> subsets;
   if (!partition(replaced, &subsets)) return kTfLiteError;
   plan_.clear();

@@ -1,5 +1,5 @@
-// The part of TFLite's stable C ABI that a delegate meets. It is declared here because no package ships TFLite's headers. This file holds
-// layouts and numbers only; host.h checks that the host at hand agrees with them.
+// The part of TFLite's stable C ABI that a delegate meets. It is declared here because no package ships TFLite's
+// headers. This file holds layouts and numbers only; host.h checks that the host at hand agrees with them.
 #pragma once
 
 #include <cstddef>
@@ -94,7 +94,7 @@ struct TfLiteNode {
   bool might_have_side_effect;
 };
 
-// The host takes this one by value, so it must not be shorter than the host's own. Fields that are not used here stay 0.
+// The host takes this one by value, so it must not be shorter than the host's own. Fields not used here stay 0.
 struct TfLiteRegistration {
   void* (*init)(TfLiteContext*, const char* buffer, size_t length);
   void (*free)(TfLiteContext*, void* buffer);
@@ -147,8 +147,8 @@ struct TfLiteContext {
   TfLiteStatus (*RequestScratchBufferInArena)(TfLiteContext*, size_t bytes, int* index);
   void* (*GetScratchBuffer)(TfLiteContext*, int index);
   TfLiteStatus (*ResizeTensorExplicit)(TfLiteContext*, TfLiteTensor*, int dims, const int* shape);
-  TfLiteStatus (*PreviewDelegatePartitioning)(TfLiteContext*, const TfLiteIntArray* nodes, TfLiteDelegateParams** partitions,
-                                              int* count);
+  TfLiteStatus (*PreviewDelegatePartitioning)(TfLiteContext*, const TfLiteIntArray* nodes,
+                                              TfLiteDelegateParams** partitions, int* count);
 };
 
 // The options of builtin operators, as far as they are read here. Later versions of TFLite only append fields.
@@ -171,9 +171,11 @@ struct TfLiteArithmeticParams {
 
 }  // extern "C"
 
-// Where TFLite's c/common.h and c/builtin_op_data.h have these fields on hosts with 64-bit pointers, Windows included. An edit that moves
-// one is an error here and not a crash in some host. On 32-bit hosts, on which alignment differs, only check_host() speaks.
-#define BDUO_AT(type, field, offset) static_assert(sizeof(void*) != 8 || offsetof(type, field) == (offset), #type "::" #field)
+// Where TFLite's c/common.h and c/builtin_op_data.h have these fields on hosts with 64-bit pointers, Windows included.
+// An edit that moves one is an error here and not a crash in some host. On 32-bit hosts, on which alignment differs,
+// only check_host() looks.
+#define BDUO_AT(type, field, offset) \
+  static_assert(sizeof(void*) != 8 || offsetof(type, field) == (offset), #type "::" #field)
 #define BDUO_SIZE(type, size) static_assert(sizeof(void*) != 8 || sizeof(type) == (size), #type)
 
 BDUO_AT(TfLiteIntArray, size, 0);
