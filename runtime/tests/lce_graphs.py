@@ -138,6 +138,14 @@ def pooled_thresholds(rng: np.random.Generator, x: Tensor) -> Tensor:
     return conv(rng, compared(rng, y, oriented=bool(rng.integers(2)), copies=int(rng.integers(1, 4))), padding="one")
 
 
+def pooled_once(rng: np.random.Generator, x: Tensor) -> Tensor:
+    """Two copies of the same size of which only the second is pooled: no pool that both could share."""
+    y = conv(rng, x, padding="one", strides=1, dilation_rate=1)
+    pooled = keras.layers.MaxPool2D(3, strides=1, padding="same")(y)
+    taus = [tf.constant(rng.normal(size=y.shape[-1]) * 3, tf.float32) for _ in range(2)]
+    return conv(rng, tf.concat([taus[0] - y, taus[1] - pooled], axis=-1), padding="one")
+
+
 def float_thresholds(rng: np.random.Generator, x: Tensor) -> Tensor:
     return conv(rng, compared(rng, x, oriented=True, copies=int(rng.integers(2, 4))), padding="one")
 

@@ -203,10 +203,10 @@ class Fuser {
         }
         chain.push_back(path.operations[i]);
       }
-      if (pooled != (pool != kNone)) return false;
+      if (comparison.copies.empty()) comparison.pooled = pooled;
+      if (pooled != comparison.pooled) return false;  // The pool is before all copies or before none.
       comparison.copies.push_back(std::move(chain));
     }
-    comparison.pooled = pool != kNone;
     if (comparison.pooled) found->pool = op(pool)->max_pool();
     return append(search.behind, &comparison);
   }

@@ -144,6 +144,12 @@ void test_comparisons(Checks& checks) {
   }
   {
     Network n;
+    const int y = n.conv();
+    const int bits = n.quantize(n.concatenate({n.subtract(n.row(2), y), n.subtract(n.row(1), n.max_pool(y))}));
+    expect(checks, "a pool in one copy only", n, {bits}, {{0}, {5}}, {1, 2, 3, 4});
+  }
+  {
+    Network n;
     const int x = n.floats(),
               bits = n.quantize(n.multiply(n.concatenate({n.add(x, n.row(1)), n.add(x, n.row(2))}), n.graph.row({3})));
     expect(checks, "floats of the host's", n, {bits}, {{0, 1, 2, 3, 4}});
