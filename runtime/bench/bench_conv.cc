@@ -232,11 +232,11 @@ void bench_layers(const Kernels& kernels, double roof, ThreadPool& pool) {
     std::vector<std::function<void()>> calls;
     std::vector<int32_t> input, output;
     for (size_t i = 0; i < kernels.size(); ++i) {
-      const int64_t words = static_cast<int64_t>(filter.size());
-      const std::string error = layer.bits ? convs[i].prepare(s, layout, filter.data(), words, compare, pool.threads(), kernels[i]->name)
-                                           : convs[i].prepare(s, layout, filter.data(), words, floats, pool.threads(), kernels[i]->name);
-      if (!slid.ok() || !error.empty()) {
-        std::printf("%s: %s%s\n", layer.name, slid.text().c_str(), error.c_str());
+      const ConvDefinition definition{s, layout, filter.data(), static_cast<int64_t>(filter.size())};
+      const Status status = layer.bits ? convs[i].prepare(definition, compare, pool.threads(), kernels[i]->name)
+                                       : convs[i].prepare(definition, floats, pool.threads(), kernels[i]->name);
+      if (!slid.ok() || !status.ok()) {
+        std::printf("%s: %s%s\n", layer.name, slid.text().c_str(), status.text().c_str());
         return;
       }
       input.resize(static_cast<size_t>(convs[i].input_bytes() / 4), 0x5a5a5a5a);

@@ -5,7 +5,8 @@
 
 #include "host.h"
 
-extern "C" TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count, void (*report_error)(const char*));
+extern "C" TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+                                                         void (*report_error)(const char*));
 extern "C" void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 
 namespace bduo::fuzz {
@@ -13,13 +14,13 @@ namespace {
 
 struct Settings {
   bool two_threads = false, report = false, dynamic = false;
-  int sizes[3] = {0, 0, 0};  // the second run's batch, height and width; 0: as in the first
+  int sizes[3] = {0, 0, 0};  // the second run's batch, height and width, where 0 leaves them as they are in the first
 
   Settings(const uint8_t* file, size_t size) {
     constexpr size_t kBytes = 4;
     if (size < kBytes) return;
     const uint8_t* bytes = file + size - kBytes;
-    two_threads = bytes[0] % 16 == 15;  // costs time, so seldom
+    two_threads = bytes[0] % 16 == 15;  // Threads cost time, so they are seldom used.
     report = bytes[0] & 16;
     dynamic = bytes[0] & 32;
     for (size_t i = 0; i < 3; ++i) sizes[i] = bytes[i + 1] % 14;
@@ -32,11 +33,13 @@ struct Statistics {
   ~Statistics() {
     std::fprintf(stderr, "inputs %llu, parsed %llu, small %llu, taken by the delegate %llu, invoked %llu, invoked after a resize %llu\n",
                  static_cast<unsigned long long>(inputs), static_cast<unsigned long long>(parsed), static_cast<unsigned long long>(small),
-                 static_cast<unsigned long long>(accepted), static_cast<unsigned long long>(invoked), static_cast<unsigned long long>(resized));
+                 static_cast<unsigned long long>(accepted), static_cast<unsigned long long>(invoked),
+                 static_cast<unsigned long long>(resized));
   }
 };
 
-// Whether a run is quick: bounds on memory and on the work of convolutions, whose output has at most as many pixels as some input.
+// Whether a run is quick. It bounds memory and the work of convolutions, whose output has at most as many pixels as
+// some input.
 bool is_small(const Model& model, const std::vector<std::vector<int>>& shapes) {
   constexpr int64_t kMostBytes = 1 << 18, kMostPixels = 1024, kMostWork = 20'000'000;
   int64_t bytes = 0, most_pixels = 1, bits = 0;
@@ -48,8 +51,10 @@ bool is_small(const Model& model, const std::vector<std::vector<int>>& shapes) {
       if (size > kMostBytes) return false;
     }
     bytes += size;
-    if (!model.tensors[i].content.data) most_pixels = std::max(most_pixels, pixels);
-    else if (model.tensors[i].type == kTfLiteInt32) bits += size * 8;
+    if (!model.tensors[i].content.data)
+      most_pixels = std::max(most_pixels, pixels);
+    else if (model.tensors[i].type == kTfLiteInt32)
+      bits += size * 8;
   }
   return bytes <= kMostBytes && most_pixels <= kMostPixels && bits * most_pixels <= kMostWork;
 }

@@ -1,5 +1,6 @@
-// Runs a fuzz target where there is no libFuzzer, with the same command line: files are run once each; with folders, -runs=N
-// mutations (-seed=S) of their files are. No coverage guides these: it is a test that runs anywhere, not a search.
+// Runs a fuzz target where there is no libFuzzer, with the same command line. Files are run once each; of folders
+// -runs=N mutations
+// (-seed=S) of their files are run. No coverage guides the mutations: this is a test that runs anywhere, not a search.
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
@@ -32,13 +33,14 @@ Input read(const std::filesystem::path& path) {
 }
 
 void keep_current() {
-  std::ofstream("crash-input", std::ios::binary).write(reinterpret_cast<const char*>(current.data()), static_cast<std::streamsize>(current.size()));
+  std::ofstream("crash-input", std::ios::binary)
+      .write(reinterpret_cast<const char*>(current.data()), static_cast<std::streamsize>(current.size()));
   std::fprintf(stderr, "the input is in ./crash-input\n");
 }
 
 void run(const Input& input) {
   current = input;
-  current.shrink_to_fit();  // a byte too many is beyond the memory
+  current.shrink_to_fit();  // The sanitizer then sees a read of one byte too many.
   LLVMFuzzerTestOneInput(current.data(), current.size());
 }
 
@@ -65,10 +67,10 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t most) {
     case 1: data[at] = static_cast<uint8_t>(data[at] ^ 1 << below(8)); return size;
     case 2: data[at] = std::vector<uint8_t>{0, 1, 2, 4, 8, 127, 128, 255}[below(8)]; return size;
     case 3: data[at] = data[below(size)]; return size;
-    case 4:  // less
+    case 4:  // a byte less
       std::copy(data + at + 1, data + size, data + at);
       return size - 1;
-    default:  // more
+    default:  // a byte more
       if (size == most) return size;
       std::copy_backward(data + at, data + size, data + size + 1);
       return size + 1;
@@ -80,15 +82,19 @@ int main(int count, char** arguments) {
   std::vector<Input> corpus, files;
   for (int i = 1; i < count; ++i) {
     const std::string argument = arguments[i];
-    if (argument.rfind("-runs=", 0) == 0) runs = std::atol(argument.c_str() + 6);
-    else if (argument.rfind("-seed=", 0) == 0) random_bits.seed(static_cast<unsigned>(std::atol(argument.c_str() + 6)));
-    else if (argument[0] == '-') continue;  // libFuzzer's others
-    else if (!std::filesystem::is_directory(argument)) files.push_back(read(argument));
-    else for (const auto& entry : std::filesystem::directory_iterator(argument)) corpus.push_back(read(entry.path()));
+    if (argument.rfind("-runs=", 0) == 0) {
+      runs = std::atol(argument.c_str() + 6);
+    } else if (argument.rfind("-seed=", 0) == 0) {
+      random_bits.seed(static_cast<unsigned>(std::atol(argument.c_str() + 6)));
+    } else if (std::filesystem::is_directory(argument)) {
+      for (const auto& entry : std::filesystem::directory_iterator(argument)) corpus.push_back(read(entry.path()));
+    } else if (argument[0] != '-') {  // Other options of libFuzzer mean nothing here.
+      files.push_back(read(argument));
+    }
   }
   __sanitizer_set_death_callback(keep_current);
   std::signal(SIGABRT, [](int) { keep_current(); });
-  std::sort(corpus.begin(), corpus.end());  // a folder has no order, a seed shall give the same inputs everywhere
+  std::sort(corpus.begin(), corpus.end());  // A folder has no order, and a seed shall give the same inputs everywhere.
   for (const Input& file : files) run(file);
   for (const Input& input : corpus) run(input);
   if (corpus.empty()) corpus.emplace_back(1);

@@ -13,7 +13,7 @@
 namespace bduo::fuzz {
 namespace {
 
-// Constants lie in the file at multiples of 4, and of nothing more.
+// A real file guarantees no greater alignment of constants than this.
 constexpr size_t kConstantOffset = 4;
 
 void report_error(TfLiteContext*, const char* format, ...) {
@@ -78,7 +78,9 @@ Host::Host(const Model& model, bool dynamic) : model_(model), dynamic_(dynamic) 
   context_.impl_ = this;
   context_.recommended_num_threads = 1;
   context_.ReportError = report_error;
-  context_.ResizeTensor = [](TfLiteContext* context, TfLiteTensor* tensor, TfLiteIntArray* size) { return of(context).resize(tensor, size); };
+  context_.ResizeTensor = [](TfLiteContext* context, TfLiteTensor* tensor, TfLiteIntArray* size) {
+    return of(context).resize(tensor, size);
+  };
   allow_delegating(false);
 }
 
@@ -102,7 +104,9 @@ void Host::clear(Entry& entry) {
 bool Host::constants_intact() const {
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Bytes& content = model_.tensors[i].content;
-    if (content.data && std::memcmp(static_cast<const char*>(constants_[i].get()) + kConstantOffset, content.data, content.size) != 0) return false;
+    if (content.data && std::memcmp(static_cast<const char*>(constants_[i].get()) + kConstantOffset, content.data, content.size) != 0) {
+      return false;
+    }
   }
   return true;
 }
@@ -150,7 +154,7 @@ bool Host::has_dynamic_output(const TfLiteNode& node) const {
   return false;
 }
 
-// Up to a node whose outputs get their shapes only when it runs.
+// Prepares nodes, up to the first one whose outputs get their shapes only when it runs.
 bool Host::prepare_from(size_t position) {
   for (unprepared_ = position; unprepared_ < plan_.size();) {
     Entry& entry = nodes_[static_cast<size_t>(plan_[unprepared_])];
@@ -207,7 +211,9 @@ void Host::run_own(const TfLiteNode& node) {
     const int id = node.outputs->data[i];
     if (id < 0) continue;
     TfLiteTensor& tensor = tensors_[static_cast<size_t>(id)];
-    if (tensor.allocation_type == kTfLiteDynamic && element_size(tensor.type)) resize(&tensor, new_array(model_.tensors[static_cast<size_t>(id)].shape));
+    if (tensor.allocation_type == kTfLiteDynamic && element_size(tensor.type)) {
+      resize(&tensor, new_array(model_.tensors[static_cast<size_t>(id)].shape));
+    }
     fill(id);
   }
 }

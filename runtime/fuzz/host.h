@@ -1,5 +1,5 @@
-// A small TFLite host: as much of an interpreter as a delegate meets, and no more promises than a real one gives. Operators that
-// the delegate does not take write pseudo-random numbers.
+// A small TFLite host: it is as much of an interpreter as a delegate meets, and promises no more than a real one does.
+// Operators that the delegate does not take write pseudo-random numbers.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +12,20 @@ namespace bduo::fuzz {
 
 class Host {
  public:
-  // With `dynamic`, the host's own operators know the shapes of their outputs only when they run. The model must outlive it.
+  // With `dynamic`, the host's own operators know the shapes of their outputs only when they run. The model must
+  // outlive it.
   Host(const Model& model, bool dynamic);
   ~Host();
 
-  // As of a real host, each returns false where the interpreter would report an error.
+  // Each returns false where a real interpreter would report an error.
   bool apply(TfLiteDelegate* delegate);
   bool resize(int tensor, const std::vector<int>& dims);
-  bool allocate();  // prepares the nodes and gives tensors memory of exactly their size
+  bool allocate();  // It prepares the nodes and gives tensors memory of exactly their size.
   bool invoke();
 
   size_t partitions() const;
   const TfLiteTensor& tensor(int id) const { return tensors_[static_cast<size_t>(id)]; }
-  // Constants and arrays that only the host may write are as they were.
+  // Whether constants, which only the host may write, are as they were.
   bool constants_intact() const;
 
  private:
@@ -36,7 +37,7 @@ class Host {
     TfLiteNode node{};
     TfLiteRegistration registration{};
   };
-  // What a host partitions its plan into: nodes that are replaced, or that are not.
+  // A part of the plan, whose nodes are either all replaced or all left.
   struct Subset {
     bool replaced = false;
     std::vector<int> nodes, inputs, outputs;
@@ -65,14 +66,14 @@ class Host {
   bool dynamic_;
   TfLiteContext context_{};
   std::vector<TfLiteTensor> tensors_;
-  std::vector<Memory> constants_, arena_;  // by tensor
-  std::vector<Entry> nodes_;  // grows when nodes are replaced: a pointer to a node does not last
+  std::vector<Memory> constants_, arena_;  // one entry for each tensor, empty where the other one has it
+  std::vector<Entry> nodes_;               // It grows when nodes are replaced, so that a pointer to a node does not last.
   std::vector<int> plan_;
   TfLiteIntArray* plan_array_ = nullptr;
   std::vector<std::unique_ptr<Params>> params_, preview_;
   std::vector<TfLiteDelegateParams> preview_list_;
-  size_t unprepared_ = 0;  // position in the plan
-  bool resized_ = false;   // a tensor, since the last operator ran
+  size_t unprepared_ = 0;  // the first position in the plan that is not prepared
+  bool resized_ = false;   // whether a tensor was resized since the last operator ran
   uint64_t random_ = 1;
 };
 

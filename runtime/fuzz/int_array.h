@@ -1,4 +1,4 @@
-// TFLite's arrays of integers, made and freed with malloc and free as a real host does.
+// TFLite's arrays of integers, which are made with malloc and freed with free, as a real host does.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// A bounds-checked reader of what the fuzzing host needs of a .tflite file. Numbers of fields are those of TFLite's schema.
+// A bounds-checked reader of what the fuzzing host needs of a .tflite file. Numbers of fields are those of TFLite's
+// schema.
 #include "model.h"
 
 #include <cstring>
@@ -81,7 +82,7 @@ class Reader {
     return result;
   }
 
-  // That the vector of bytes here should have another length.
+  // Notes that the vector of bytes here should have another length. False if it cannot have that.
   bool correct(Bytes content, size_t length) {
     const auto at = static_cast<size_t>(content.data - file_);
     if (!fields_ || length == 0 || length > size_ - at) return false;

@@ -21,7 +21,7 @@ class Mutator {
  public:
   Mutator(uint8_t* file, size_t size, unsigned seed) : file_(file), size_(size), random_(seed) {}
 
-  // False if there is nothing to mutate.
+  // Returns false if there is nothing to mutate.
   bool mutate() {
     Model model;
     if (!read_model(file_, size_, &model, &fields_)) return false;
@@ -57,17 +57,21 @@ class Mutator {
     switch (field.kind) {
       case Field::kIndex: {
         const Field& other = others[below(random_, others.size())];
-        set(at, below(random_, 8) ? get<int32_t>(other.at + below(random_, other.count) * 4) : static_cast<int32_t>(below(random_, 42)) - 2);
+        set(at,
+            below(random_, 8) ? get<int32_t>(other.at + below(random_, other.count) * 4) : static_cast<int32_t>(below(random_, 42)) - 2);
         return;
       }
       case Field::kSize: change_size(field, at, others); return;
       case Field::kEnum: file_[at] = static_cast<uint8_t>(below(random_, 8) ? below(random_, 12) : random_()); return;
       case Field::kFloat: set(at, number()); return;
-      case Field::kLong: set(at, pick<int64_t>(random_, {-129, -128, -127, -1, 0, 1, 100, 127, 128, INT32_MIN, INT32_MAX, INT64_MIN})); return;
+      case Field::kLong:
+        set(at, pick<int64_t>(random_, {-129, -128, -127, -1, 0, 1, 100, 127, 128, INT32_MIN, INT32_MAX, INT64_MIN}));
+        return;
       case Field::kOptions: {
         // A FlexBuffer's values are its last bytes.
         const size_t end = field.at + field.count, last = field.count < 24 || !below(random_, 4) ? field.count : 24;
-        file_[end - 1 - below(random_, last)] = below(random_, 2) ? static_cast<uint8_t>(below(random_, 6)) : static_cast<uint8_t>(random_());
+        file_[end - 1 - below(random_, last)] =
+            below(random_, 2) ? static_cast<uint8_t>(below(random_, 6)) : static_cast<uint8_t>(random_());
         return;
       }
       default: set(at, below(random_, 2) ? number() : get<float>(field.at + below(random_, field.count) * 4)); return;
@@ -78,17 +82,19 @@ class Mutator {
     const uint32_t bits = static_cast<uint32_t>(random_()) << 8 ^ static_cast<uint32_t>(random_());
     float any;
     std::memcpy(&any, &bits, sizeof any);
-    return pick(random_, {any, any, 0.0f, -0.0f, 1.0f, -1.0f, 1e-30f, -1e30f, 3e38f, -3e38f, 1e-42f, 1.0f / 0.0f, -1.0f / 0.0f, 0.0f / 0.0f});
+    return pick(random_,
+                {any, any, 0.0f, -0.0f, 1.0f, -1.0f, 1e-30f, -1e30f, 3e38f, -3e38f, 1e-42f, 1.0f / 0.0f, -1.0f / 0.0f, 0.0f / 0.0f});
   }
 
-  // One size, or a size wherever it stands, so that tensors still fit together.
+  // Changes one size, or a size wherever it stands, so that tensors still fit together.
   void change_size(const Field& field, size_t at, const std::vector<Field>& others) {
     const auto old = get<int32_t>(at);
     const int32_t half = old / 2, more = static_cast<int32_t>(uint32_t{1} + static_cast<uint32_t>(old));
-    const int32_t value = pick(random_, {0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 96, 128, 129, 255, 256, 257,
-                                         half, half, more, more, -1, -2, 4095, 65536, INT32_MAX, INT32_MIN});
+    const int32_t value =
+        pick(random_, {0,  1,  1,  2,  3,   4,   5,   6,   7,   8,    9,    15,   16,   17, 24, 31,   32,    33,        40,
+                       63, 64, 65, 96, 128, 129, 255, 256, 257, half, half, more, more, -1, -2, 4095, 65536, INT32_MAX, INT32_MIN});
     switch (below(random_, 4)) {
-      case 0: {  // the same number of elements
+      case 0: {  // The tensor keeps its number of elements.
         const size_t other = field.at + below(random_, field.count) * 4;
         set(at, get<int32_t>(other));
         set(other, old);
@@ -104,7 +110,7 @@ class Mutator {
     }
   }
 
-  // Constants take the length that their shapes now say; they may overlap then.
+  // Gives constants the length that their shapes now say. They may overlap then.
   void correct_lengths() {
     Model model;
     fields_.clear();
@@ -124,7 +130,7 @@ class Mutator {
 }  // namespace bduo::fuzz
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most, unsigned seed) {
-  // Most changes that a host would refuse at once are not worth an input.
+  // A change that a host would refuse at once is mostly not worth an input, so another is tried.
   constexpr unsigned kTries = 4;
   const std::vector<uint8_t> before(data, data + size);
   for (unsigned i = 0; seed % 32 != 0 && i < kTries; ++i) {

@@ -17,12 +17,14 @@ Host::Params::~Params() {
 
 size_t Host::partitions() const { return params_.size(); }
 
-// Only while a delegate is applied may it look at the graph.
+// A delegate may look at the graph only while it is applied.
 void Host::allow_delegating(bool allowed) {
   using Context = TfLiteContext*;
   context_.GetExecutionPlan = [](Context, TfLiteIntArray**) { return kTfLiteError; };
   context_.GetNodeAndRegistration = [](Context, int, TfLiteNode**, TfLiteRegistration**) { return kTfLiteError; };
-  context_.ReplaceNodeSubsetsWithDelegateKernels = [](Context, TfLiteRegistration, const TfLiteIntArray*, TfLiteDelegate*) { return kTfLiteError; };
+  context_.ReplaceNodeSubsetsWithDelegateKernels = [](Context, TfLiteRegistration, const TfLiteIntArray*, TfLiteDelegate*) {
+    return kTfLiteError;
+  };
   context_.PreviewDelegatePartitioning = [](Context, const TfLiteIntArray*, TfLiteDelegateParams**, int*) { return kTfLiteError; };
   if (!allowed) return;
   context_.GetExecutionPlan = [](Context context, TfLiteIntArray** plan) {
@@ -39,7 +41,9 @@ void Host::allow_delegating(bool allowed) {
     return kTfLiteOk;
   };
   context_.ReplaceNodeSubsetsWithDelegateKernels = [](Context context, TfLiteRegistration registration, const TfLiteIntArray* nodes,
-                                                      TfLiteDelegate* delegate) { return of(context).replace(registration, *nodes, delegate); };
+                                                      TfLiteDelegate* delegate) {
+    return of(context).replace(registration, *nodes, delegate);
+  };
   context_.PreviewDelegatePartitioning = [](Context context, const TfLiteIntArray* nodes, TfLiteDelegateParams** partitions, int* count) {
     return of(context).preview(*nodes, partitions, count);
   };
@@ -53,8 +57,8 @@ bool Host::apply(TfLiteDelegate* delegate) {
   return applied;
 }
 
-// Every subset takes all nodes of its kind whose inputs are there, again and again, until there are no more; then the next one
-// begins. Nodes that never get their inputs fall out of the plan.
+// Every subset takes all nodes of its kind whose inputs are there, again and again, until there are no more; then the
+// next one begins. Nodes that never get their inputs fall out of the plan.
 bool Host::partition(const TfLiteIntArray& replaced, std::vector<Subset>* subsets) const {
   constexpr int kThere = -1, kMissing = -2;
   std::vector<int> made_in(tensors_.size(), kThere);  // the subset that makes each tensor

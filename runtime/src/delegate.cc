@@ -2,23 +2,26 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "abi/host.h"
+#include "graph/fusion.h"
 #include "graph/partition.h"
 #include "kernels/cpu.h"
+#include "status.h"
 
 namespace bduo {
 namespace {
 
 struct Delegate {
   TfLiteDelegate host{};
-  int threads = 0;     // 0: what the interpreter was given
-  std::string report;  // file to append Partition::describe() to when a partition goes; its steps are timed then
-  std::shared_ptr<ThreadPool> pool;  // of the interpreter whose partitions are being made
+  int threads = 0;                   // 0 stands for the number that the interpreter was given.
+  std::string report;                // The file to append Partition::describe() to when a partition goes; its steps are timed then.
+  std::shared_ptr<ThreadPool> pool;  // that of the interpreter whose partitions are being made
 };
 
 struct Kernel {
@@ -26,20 +29,19 @@ struct Kernel {
   std::string report;
 };
 
-TfLiteStatus fail(TfLiteContext* context, const std::string& error) {
-  context->ReportError(context, "bduo_runtime: %s", error.c_str());
+// What the host is told: TFLite's code, and the text by its own way.
+TfLiteStatus report(TfLiteContext* context, const Status& status) {
+  if (status.ok()) return kTfLiteOk;
+  if (context && context->ReportError) context->ReportError(context, "bduo_runtime: %s", status.text().c_str());
   return kTfLiteError;
 }
 
 void* init(TfLiteContext* context, const char* buffer, size_t) {
   const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   const auto& delegate = *static_cast<const Delegate*>(params.delegate->data_);
-  std::string error;
-  auto partition = Partition::create(context, params, delegate.pool, !delegate.report.empty(), &error);
-  if (!partition) {
-    fail(context, error);
-    return nullptr;  // prepare() fails then
-  }
+  std::unique_ptr<Partition> partition;
+  const Status status = Partition::create(context, params, delegate.pool, !delegate.report.empty(), &partition);
+  if (report(context, status) != kTfLiteOk) return nullptr;  // prepare() fails then.
   return new Kernel{std::move(partition), delegate.report};
 }
 
@@ -54,17 +56,15 @@ void free(TfLiteContext*, void* buffer) {
 
 TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) {
   if (!node->user_data) return kTfLiteError;
-  const std::string error = static_cast<Kernel*>(node->user_data)->partition->prepare(context);
-  return error.empty() ? kTfLiteOk : fail(context, error);
+  return report(context, static_cast<Kernel*>(node->user_data)->partition->prepare(context));
 }
 
 TfLiteStatus invoke(TfLiteContext* context, TfLiteNode* node) {
   if (!node->user_data) return kTfLiteError;
-  const std::string error = static_cast<Kernel*>(node->user_data)->partition->run(context);
-  return error.empty() ? kTfLiteOk : fail(context, error);
+  return report(context, static_cast<Kernel*>(node->user_data)->partition->run(context));
 }
 
-// A TfLiteIntArray of our own.
+// A TfLiteIntArray that this library owns.
 class IntArray {
  public:
   explicit IntArray(const std::set<int>& values) : storage_(values.size() + 1) {
@@ -78,55 +78,59 @@ class IntArray {
   std::vector<int> storage_;
 };
 
-// The operators to take: first all that would be fused if they were one partition, then without those that are not fused in the partitions
-// that the host would make of them, until it makes such that all are.
-std::string choose(TfLiteContext* context, std::set<int>* chosen) {
-  TfLiteIntArray* order = nullptr;
-  if (context->GetExecutionPlan(context, &order) != kTfLiteOk) return "the host has no execution plan";
-  std::vector<Node> nodes;
-  for (int i = 0; i < order->size; ++i) {
-    std::string error;
-    nodes.push_back(read_node(context, order->data[i], &error));
-    if (!error.empty()) return error;
+// Takes from the chosen operators those that would not be fused in the partitions that the host would make of them.
+// Says whether all are.
+Status drop_unfused(TfLiteContext* context, const std::map<int, Node>& nodes, std::set<int>* chosen, bool* all_fused) {
+  *all_fused = true;
+  TfLiteDelegateParams* partitions = nullptr;
+  int count = 0;
+  if (context->PreviewDelegatePartitioning(context, IntArray(*chosen).get(), &partitions, &count) != kTfLiteOk) {
+    return Status::error("the host cannot preview its partitions");
   }
+  for (int i = 0; i < count; ++i) {
+    std::vector<Node> part;
+    for (int j = 0; j < partitions[i].nodes_to_replace->size; ++j) {
+      const auto found = nodes.find(partitions[i].nodes_to_replace->data[j]);
+      if (found == nodes.end()) return Status::error("the host previews an operator that it does not plan to run");
+      part.push_back(found->second);
+    }
+    const TfLiteIntArray& outputs = *partitions[i].output_tensors;
+    const FusedGraph graph = fuse(context, std::move(part), {outputs.data, outputs.data + outputs.size});
+    for (size_t left : graph.left) {
+      chosen->erase(graph.nodes[left].index);
+      *all_fused = false;
+    }
+  }
+  return {};
+}
+
+// The operators to take: first all that would be fused if they were one partition, then without those that are not
+// fused in the partitions that the host would make of them, until it makes such that all are.
+Status choose(TfLiteContext* context, std::set<int>* chosen) {
+  TfLiteIntArray* order = nullptr;
+  if (context->GetExecutionPlan(context, &order) != kTfLiteOk) return Status::error("the host has no execution plan");
+  std::vector<Node> nodes(static_cast<size_t>(order->size));
   std::map<int, Node> by_index;
-  for (const Node& node : nodes) by_index[node.index] = node;
-  const Plan whole = make_plan(context, std::move(nodes), {});
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (Status status = read_node(context, order->data[i], &nodes[i]); !status.ok()) return status;
+    by_index[nodes[i].index] = nodes[i];
+  }
+  const FusedGraph whole = fuse(context, std::move(nodes), {});
   for (const Step& step : whole.steps) {
     for (size_t i : step.nodes) chosen->insert(whole.nodes[i].index);
   }
   for (bool all_fused = false; !all_fused && !chosen->empty();) {
-    all_fused = true;
-    TfLiteDelegateParams* partitions = nullptr;
-    int count = 0;
-    if (context->PreviewDelegatePartitioning(context, IntArray(*chosen).get(), &partitions, &count) != kTfLiteOk) {
-      return "the host cannot preview its partitions";
-    }
-    for (int i = 0; i < count; ++i) {
-      std::vector<Node> part;
-      for (int j = 0; j < partitions[i].nodes_to_replace->size; ++j) {
-        const auto found = by_index.find(partitions[i].nodes_to_replace->data[j]);
-        if (found == by_index.end()) return "the host previews an operator that it does not plan to run";
-        part.push_back(found->second);
-      }
-      const TfLiteIntArray& outputs = *partitions[i].output_tensors;
-      const Plan plan = make_plan(context, std::move(part), {outputs.data, outputs.data + outputs.size});
-      for (size_t left : plan.left) {
-        chosen->erase(plan.nodes[left].index);
-        all_fused = false;
-      }
-    }
+    if (Status status = drop_unfused(context, by_index, chosen, &all_fused); !status.ok()) return status;
   }
-  return "";
+  return {};
 }
 
 TfLiteStatus apply(TfLiteContext* context, TfLiteDelegate* host) {
   auto& delegate = *static_cast<Delegate*>(host->data_);
-  std::string error = check_host(context);
-  if (!error.empty()) return context && context->ReportError ? fail(context, error) : kTfLiteError;
   std::set<int> chosen;
-  error = choose(context, &chosen);
-  if (!error.empty()) return fail(context, error);
+  Status status = check_host(context);
+  if (status.ok()) status = choose(context, &chosen);
+  if (!status.ok()) return report(context, status);
   if (chosen.empty()) return kTfLiteOk;
   delegate.pool = std::make_shared<ThreadPool>(delegate.threads > 0 ? delegate.threads : context->recommended_num_threads);
   TfLiteRegistration registration{};
@@ -139,19 +143,21 @@ TfLiteStatus apply(TfLiteContext* context, TfLiteDelegate* host) {
   return context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, IntArray(chosen).get(), host);
 }
 
-std::string set_option(const char* key, const char* value, Delegate* delegate) {
+Status set_option(const char* key, const char* value, Delegate* delegate) {
   if (std::strcmp(key, "num_threads") == 0) {
     char* end = nullptr;
     const long threads = std::strtol(value, &end, 10);
-    if (end == value || *end || threads < 1 || threads > 256) return "num_threads must be a number from 1 to 256, not " + std::string(value);
+    if (end == value || *end || threads < 1 || threads > 256) {
+      return Status::error("num_threads must be a number from 1 to 256, not " + std::string(value));
+    }
     delegate->threads = static_cast<int>(threads);
-    return "";
+    return {};
   }
   if (std::strcmp(key, "report") == 0) {
     delegate->report = value;
-    return "";
+    return {};
   }
-  return "no option " + std::string(key) + "; there are num_threads and report";
+  return Status::error("no option " + std::string(key) + "; there are num_threads and report");
 }
 
 }  // namespace
@@ -166,10 +172,10 @@ std::string set_option(const char* key, const char* value, Delegate* delegate) {
 extern "C" BDUO_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
                                                                      void (*report_error)(const char*)) {
   auto delegate = std::make_unique<bduo::Delegate>();
-  std::string error = bduo::cpu_status().text();
-  for (size_t i = 0; i < count && error.empty(); ++i) error = bduo::set_option(keys[i], values[i], delegate.get());
-  if (!error.empty()) {
-    if (report_error) report_error(("bduo_runtime: " + error).c_str());
+  bduo::Status status = bduo::cpu_status();
+  for (size_t i = 0; i < count && status.ok(); ++i) status = bduo::set_option(keys[i], values[i], delegate.get());
+  if (!status.ok()) {
+    if (report_error) report_error(("bduo_runtime: " + status.text()).c_str());
     return nullptr;
   }
   delegate->host.data_ = delegate.get();

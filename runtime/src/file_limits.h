@@ -1,15 +1,46 @@
-// Limits against hostile files: what a file may ask for before it is refused. Each lies far above what any network needs and exists so that
-// a small file can neither take much memory or time nor make any arithmetic overflow.
+// Limits against hostile files, all of them: what a file may ask for before it is refused. Each lies far above what any network needs and
+// exists so that a small file can neither take much memory or time nor make any arithmetic overflow.
 //
 // This file cannot be called limits.h: src/ is on the include path, and the standard library's own <limits.h> would be hidden.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace bduo::limits {
 
-// Elements (bits or numbers) of a tensor that a convolution, a pool or a quantization reads or writes. Their bytes, and products with small
-// factors, stay far below what 64 bits hold.
+// The host's graph.
+
+// Entries of an array that the host hands over (its tensors, its execution plan, the dimensions of a tensor). A host whose structures lie
+// differently from how abi/tflite.h declares them shows pointers and counters mixed up, hence absurd lengths, and reading so far would
+// crash.
+inline constexpr int kMostArrayEntries = 1 << 26;
+
+// Elements of a tensor. Products of dimensions are formed in 64 bits; with this bound a later factor of up to 2^23, such as bytes of an
+// element or bits of a word, cannot overflow them.
+inline constexpr int64_t kMostElements = int64_t{1} << 40;
+
+// What the search for fused passes may cost.
+
+// Operators that may follow one another between a tensor and the bits made from it. Every tensor on the way is tried as the place where a
+// fused pass could begin, so the search takes the square of this.
+inline constexpr size_t kMostChainedOperators = 64;
+
+// Tensors that a concatenation before an LceQuantize may join. Each is searched as above.
+inline constexpr size_t kMostConcatenated = 64;
+
+// Evaluations that the search for thresholds may cost in one plan, counted as operations times channels. Each costs some 60 evaluations of
+// float operations; a file of many large LceQuantize operators that share their constants would otherwise take minutes to load.
+inline constexpr int64_t kMostThresholdWork = 1 << 22;
+
+// Max pools of bits between a fused pass and the convolutions that read its bits. Every one may have several readers, so that the search
+// for these branches at each.
+inline constexpr int kMostBitPoolsInRow = 4;
+
+// A convolution, a pool, a comparison or a quantization.
+
+// Elements (bits or numbers) of a tensor that it reads or writes. Their bytes, and products with small factors, stay far below what 64 bits
+// hold.
 inline constexpr int64_t kMostConvElements = int64_t{1} << 31;
 
 // Any one dimension, window, stride or dilation, and also the window spread by its dilation, so that a product of two of them fits 64 bits
@@ -19,7 +50,8 @@ inline constexpr int64_t kLargestSize = int64_t{1} << 24;
 // Bits that are compared for one output, so that twice an accumulator, and sums of a few of them, fit 32 bits.
 inline constexpr int64_t kLargestDepth = int64_t{1} << 28;
 
-// Copies of the channels that a comparison writes. A network has one for each step of its activations, a handful.
+// Copies of its channels that a convolution or a comparison writes, since sizes of its tables are products with this. A network has one for
+// each step of its activations, a handful.
 inline constexpr int32_t kMostCopies = 1 << 16;
 
 // Expanded bytes of the input rows under one window, and of those under one band. Where dilation makes most of them padding, a few bytes of

@@ -1,4 +1,8 @@
 // What every function that can fail returns: nothing wrong, or one line that says what is.
+//
+// The convention of this library: a function that can fail for a reason that the user should read returns Status and
+// its results through pointers; a look-up that may find nothing, which is no failure, returns std::optional. TFLite's
+// codes occur in the callbacks of the host only.
 #pragma once
 
 #include <string>

@@ -92,10 +92,10 @@ def pool(rng: np.random.Generator, x: Tensor) -> Tensor:
     return keras.layers.MaxPool2D(size, strides=int(rng.integers(1, 3)), padding=str(rng.choice(["same", "valid"])))(x)
 
 
-def compared(rng: np.random.Generator, x: Tensor, oriented: bool = False, copies: int = 2) -> Tensor:
+def compared(rng: np.random.Generator, x: Tensor, negated: bool = False, copies: int = 2) -> Tensor:
     """What bduo_tf emits between a value and the next binary convolution: concat(tau_k - x)."""
     n = x.shape[-1]
-    if oriented:
+    if negated:
         x = x * tf.constant(rng.choice([-1.0, 1.0], n), tf.float32)
     taus = [tf.constant(rng.normal(size=n) * 3, tf.float32) for _ in range(copies)]
     return tf.concat([tau - x for tau in taus], axis=-1)
@@ -130,16 +130,24 @@ def bit_pooled(rng: np.random.Generator, x: Tensor) -> Tensor:
 
 def thresholds(rng: np.random.Generator, x: Tensor) -> Tensor:
     y = conv(rng, x)
-    return conv(rng, compared(rng, y, oriented=bool(rng.integers(2)), copies=int(rng.integers(1, 4))), padding="one")
+    return conv(rng, compared(rng, y, negated=bool(rng.integers(2)), copies=int(rng.integers(1, 4))), padding="one")
 
 
 def pooled_thresholds(rng: np.random.Generator, x: Tensor) -> Tensor:
     y = pool(rng, norm(rng, conv(rng, x)))
-    return conv(rng, compared(rng, y, oriented=bool(rng.integers(2)), copies=int(rng.integers(1, 4))), padding="one")
+    return conv(rng, compared(rng, y, negated=bool(rng.integers(2)), copies=int(rng.integers(1, 4))), padding="one")
+
+
+def pooled_once(rng: np.random.Generator, x: Tensor) -> Tensor:
+    """Two copies of the same size of which only the second is pooled: no pool that both could share."""
+    y = conv(rng, x, padding="one", strides=1, dilation_rate=1)
+    pooled = keras.layers.MaxPool2D(3, strides=1, padding="same")(y)
+    taus = [tf.constant(rng.normal(size=y.shape[-1]) * 3, tf.float32) for _ in range(2)]
+    return conv(rng, tf.concat([taus[0] - y, taus[1] - pooled], axis=-1), padding="one")
 
 
 def float_thresholds(rng: np.random.Generator, x: Tensor) -> Tensor:
-    return conv(rng, compared(rng, x, oriented=True, copies=int(rng.integers(2, 4))), padding="one")
+    return conv(rng, compared(rng, x, negated=True, copies=int(rng.integers(2, 4))), padding="one")
 
 
 def residual(rng: np.random.Generator, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 RUNTIME = Path(__file__).parents[1]
-# CMake and Ninja stand beside Python.
+# CMake and Ninja are installed beside Python.
 ENVIRONMENT = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
@@ -25,12 +25,24 @@ def build(folder: Path, *options: str, targets: tuple[str, ...] = ("all",)) -> P
     return folder
 
 
-TESTS = tuple(f"{name}_test" for name in ("shape", "dispatch", "bit_gemm", "stages", "bits", "thread_pool", "conv"))
+NAMES = (
+    "shape",
+    "dispatch",
+    "bit_gemm",
+    "stages",
+    "bits",
+    "thread_pool",
+    "conv",
+    "folded_thresholds",
+    "operators",
+    "fusion",
+)
+TESTS = tuple(f"{name}_test" for name in NAMES)
 
 
 @pytest.mark.skipif(shutil.which("cmake", path=ENVIRONMENT["PATH"]) is None, reason="CMake is not installed")
 def test_native(tmp_path):
-    """Kernels, stages and convolutions against loops, every instruction set that the machine has."""
+    """Kernels, stages and convolutions against loops, every instruction set that the machine has; the graph over it."""
     run(build(tmp_path, targets=TESTS), "ctest", "--output-on-failure", "--exclude-regex", "fuzz")
 
 

@@ -13,7 +13,7 @@ import bduo_runtime
 
 FORMS = (
     "plain", "scaled", "activated", "chained", "pooled", "bit_pooled", "thresholds", "pooled_thresholds",
-    "float_thresholds", "residual", "residual_thresholds", "read_twice", "signs", "grouped",
+    "float_thresholds", "residual", "residual_thresholds", "read_twice", "signs", "grouped", "pooled_once",
 )  # fmt: skip
 SHAPES = [(7, 9, 5), (8, 8, 16), (12, 7, 33), (9, 9, 32), (10, 11, 3), (8, 13, 40)]
 SEEDS = range(len(SHAPES))

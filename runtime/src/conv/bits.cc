@@ -110,7 +110,7 @@ Status ThresholdQuantize::validate() const {
     return Status::error("channels or copies are not positive or too large");
   }
   const uint64_t size = static_cast<uint64_t>(channels) * static_cast<uint64_t>(copies);
-  if (threshold.size() != size || greater.size() != size) return Status::error("thresholds or directions are not one a channel and copy");
+  if (threshold.size() != size || negated.size() != size) return Status::error("thresholds or directions are not one a channel and copy");
   return Status();
 }
 
@@ -118,11 +118,11 @@ void ThresholdQuantize::run(const float* input, int64_t rows, int32_t* output, T
   constexpr int64_t kBlockBytes = 1 << 14;  // so many bytes of rows stay in the cache while they are compared with one copy after another
   const auto below = best_stages(cpu_features()).code->float_below;
   const int64_t copy_bytes = (int64_t{channels} + 7) / 8, bytes = copies * copy_bytes, stride = (bytes + 3) / 4 * 4;
-  std::vector<uint8_t> directions(static_cast<size_t>(bytes));
+  std::vector<uint8_t> negated_bits(static_cast<size_t>(bytes));
   for (size_t k = 0; k < static_cast<size_t>(copies); ++k) {
     for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
-      uint8_t& byte = directions[k * static_cast<size_t>(copy_bytes) + c / 8];
-      byte = static_cast<uint8_t>(byte | (greater[k * static_cast<size_t>(channels) + c] != 0 ? 1 : 0) << (c % 8));
+      uint8_t& byte = negated_bits[k * static_cast<size_t>(copy_bytes) + c / 8];
+      byte = static_cast<uint8_t>(byte | (negated[k * static_cast<size_t>(channels) + c] != 0 ? 1 : 0) << (c % 8));
     }
   }
   const int64_t block = std::max<int64_t>(1, kBlockBytes / (int64_t{channels} * 4));
@@ -135,7 +135,8 @@ void ThresholdQuantize::run(const float* input, int64_t rows, int32_t* output, T
       block_rows.stride = block_rows.n = channels;
       block_rows.rows = count;
       for (int64_t k = 0; k < copies; ++k) {
-        below(block_rows, threshold.data() + k * channels, directions.data() + k * copy_bytes, out + row * stride + k * copy_bytes, stride);
+        below(block_rows, threshold.data() + k * channels, negated_bits.data() + k * copy_bytes, out + row * stride + k * copy_bytes,
+              stride);
       }
       for (int64_t i = 0; i < count; ++i) std::memset(out + (row + i) * stride + bytes, 0, static_cast<size_t>(stride - bytes));
     }

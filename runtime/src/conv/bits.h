@@ -25,12 +25,12 @@ void dequantize(const int32_t* input, int64_t rows, int32_t channels, bool one, 
 Status int8_values(float scale, int32_t zero_point, int8_t* one, int8_t* zero);
 
 // Compares floats with thresholds and packs the bits: what concat(tau_k - y) or concat(y - tau_k) and LceQuantize say, in one pass.
-//   bit(k, c) = greater[k * channels + c] ? y > threshold[k * channels + c] : y < threshold[k * channels + c]   (NaN gives 0)
+//   bit(k, c) = y < threshold[k * channels + c], or -y < -threshold[...] where negated[k * channels + c]   (NaN gives 0)
 // written in ChannelLayout::copied(copies, channels).
 struct ThresholdQuantize {
   int32_t channels = 0, copies = 1;
   std::vector<float> threshold;  // copies * channels
-  std::vector<uint8_t> greater;  // copies * channels
+  std::vector<uint8_t> negated;  // copies * channels
 
   Status validate() const;
   void run(const float* input, int64_t rows, int32_t* output, ThreadPool& pool) const;

@@ -10,6 +10,7 @@
 #include "conv/shape.h"
 #include "conv/tasks.h"
 #include "kernels/stages.h"
+#include "status.h"
 
 namespace bduo {
 
@@ -34,9 +35,9 @@ struct OutputStage {
   ChannelLayout output_layout;
 
   // Each sets `output` and what its stage needs, for the convolution's shape.
-  std::string prepare(const FloatStage& stage);
-  std::string prepare(const Int8Stage& stage);
-  std::string prepare(const CompareStage& stage);
+  Status prepare(const FloatStage& stage);
+  Status prepare(const Int8Stage& stage);
+  Status prepare(const CompareStage& stage);
 
   const PoolShape* pool_shape() const { return pooled ? &pool : nullptr; }
   int64_t width() const { return pooled ? pool.output_width : shape.output_width; }  // of a row of the output, in pixels
@@ -48,8 +49,8 @@ struct OutputStage {
   void write(const Chunk& chunk, const Bands& bands, int64_t band, Scratch& scratch, uint8_t* to, const float* residual) const;
 
  private:
-  std::string prepare_scaling(Activation activation, const std::vector<float>& multipliers, const std::vector<float>& biases, double scale,
-                              double zero_point);
+  Status prepare_scaling(Activation activation, const std::vector<float>& multipliers, const std::vector<float>& biases, double scale,
+                         double zero_point);
 
   void scale(const Chunk& chunk, const Bands& bands, int64_t band, Sums& sums, uint8_t* to, const float* residual) const;
   void compare(const Chunk& chunk, const Bands& bands, int64_t band, Scratch& scratch, uint8_t* to) const;

@@ -24,13 +24,13 @@ Status Weights::prepare(const Patches& patches, const ChannelLayout& input, cons
       const int32_t lanes = static_cast<int32_t>(std::min<int64_t>(kBlock, outputs - block * kBlock));
       for (int64_t lane = 0; lane < lanes; ++lane) {
         const int64_t output = group * outputs + block * kBlock + lane;
-        const uint32_t flip = filter.flip(output);
+        const uint32_t sign = filter.sign_bit(output);
         for (int64_t tap = 0; tap < filter.taps; ++tap) {
           const int32_t* from = filter.tap(output, tap);
           uint8_t* to = rows.data() + lane * k_bytes + tap * patches.group_bytes;
           for (int64_t c = 0; c < filter.channels; ++c) {
             const int64_t at = position[c] - first_bit;
-            to[at / 8] = static_cast<uint8_t>(to[at / 8] | (bit_of(from, c) ^ flip) << at % 8);
+            to[at / 8] = static_cast<uint8_t>(to[at / 8] | (bit_of(from, c) ^ sign) << at % 8);
           }
         }
       }

@@ -7,7 +7,7 @@ Status ZeroPadding::prepare(const ConvShape& conv_shape, const Filter& filter) {
   shape = conv_shape;
   if (!corrections.allocate(filter.taps * shape.channels_out)) return no_memory();
   for (int64_t output = 0; output < shape.channels_out; ++output) {
-    const int32_t sign = filter.flip(output) != 0 ? -1 : 1;
+    const int32_t sign = filter.sign_bit(output) != 0 ? -1 : 1;
     for (int64_t tap = 0; tap < filter.taps; ++tap) {
       const int32_t* words = filter.tap(output, tap);
       int32_t dot = 0;

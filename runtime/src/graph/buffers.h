@@ -1,11 +1,13 @@
 // Memory of the tensors inside a partition: few buffers, used again once what they hold was read for the last time.
 #pragma once
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <vector>
+
+#include "status.h"
 
 namespace bduo {
 
@@ -13,12 +15,11 @@ class Buffers {
  public:
   // Reserves a buffer of at least `bytes` for one tensor and returns its number.
   size_t take(int64_t bytes);
-  // The tensor in it is no longer needed.
+  // Says that the tensor in a buffer is no longer needed.
   void release(size_t buffer);
-  // Gets the memory that was reserved; false if there is not enough.
-  bool allocate();
+  // Gets the memory that was reserved.
+  Status allocate();
   void* data(size_t buffer) const { return memory_[buffer].get(); }
-  int64_t bytes() const;
 
  private:
   static constexpr size_t kLine = 64;  // bytes of a cache line

@@ -140,32 +140,32 @@ void int8_signs(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) {
   std::memcpy(bits + i / 8, &word, static_cast<size_t>((n - i + 7) / 8));
 }
 
-// The first eight numbers of every row. Where `greater_bits` has a bit, both sides are negated, which turns the comparison round.
+// The first eight numbers of every row. Where `negated` has a bit, both sides are negated, which turns the comparison round.
 // kMasked reads and counts only `lanes`.
 template <bool kMasked>
-inline void eight_below(const FloatRows& x, __m256i lanes, __m256 threshold, uint8_t greater_bits, uint8_t* bits, int64_t bits_stride) {
+inline void eight_below(const FloatRows& x, __m256i lanes, __m256 threshold, uint8_t negated, uint8_t* bits, int64_t bits_stride) {
   const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-  const __m256i chosen = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(greater_bits), bit), bit);
-  const __m256 flip = _mm256_and_ps(_mm256_castsi256_ps(chosen), _mm256_set1_ps(-0.0f));
-  threshold = _mm256_xor_ps(threshold, flip);
+  const __m256i chosen = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(negated), bit), bit);
+  const __m256 sign = _mm256_and_ps(_mm256_castsi256_ps(chosen), _mm256_set1_ps(-0.0f));
+  threshold = _mm256_xor_ps(threshold, sign);
   const float* from = x.first;
   for (int64_t row = 0; row < x.rows; ++row, from += x.stride, bits += bits_stride) {
-    const __m256 value = _mm256_xor_ps(kMasked ? _mm256_maskload_ps(from, lanes) : _mm256_loadu_ps(from), flip);
+    const __m256 value = _mm256_xor_ps(kMasked ? _mm256_maskload_ps(from, lanes) : _mm256_loadu_ps(from), sign);
     __m256i below = _mm256_castps_si256(_mm256_cmp_ps(value, threshold, _CMP_LT_OQ));
     if (kMasked) below = _mm256_and_si256(below, lanes);
     *bits = bits_of(below);
   }
 }
 
-void float_below(const FloatRows& x, const float* threshold, const uint8_t* greater_bits, uint8_t* bits, int64_t bits_stride) {
+void float_below(const FloatRows& x, const float* threshold, const uint8_t* negated, uint8_t* bits, int64_t bits_stride) {
   FloatRows eight = x;
   int64_t i = 0;
   for (; i + 8 <= x.n; i += 8, eight.first += 8) {
-    eight_below<false>(eight, _mm256_setzero_si256(), _mm256_loadu_ps(threshold + i), greater_bits[i / 8], bits + i / 8, bits_stride);
+    eight_below<false>(eight, _mm256_setzero_si256(), _mm256_loadu_ps(threshold + i), negated[i / 8], bits + i / 8, bits_stride);
   }
   if (i == x.n) return;
   const __m256i lanes = first_lanes(x.n - i);
-  eight_below<true>(eight, lanes, _mm256_maskload_ps(threshold + i, lanes), greater_bits[i / 8], bits + i / 8, bits_stride);
+  eight_below<true>(eight, lanes, _mm256_maskload_ps(threshold + i, lanes), negated[i / 8], bits + i / 8, bits_stride);
 }
 
 }  // namespace

@@ -152,28 +152,28 @@ void int8_signs(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) {
   std::memcpy(bits + i / 8, word, static_cast<size_t>((n - i + 7) / 8));
 }
 
-// Compares four numbers at a time. Where `greater` has a bit both sides are negated, which turns the comparison round.
+// Compares four numbers at a time. Where `negated` has a bit both sides are negated, which turns the comparison round.
 struct Below {
-  uint32x4_t flip;
+  uint32x4_t sign;
   uint32x4_t threshold;
 
-  Below(const float* thresholds, uint8_t greater, uint32x4_t values)
-      : flip(vandq_u32(chosen_of_four(greater, values), vdupq_n_u32(0x80000000u))),
-        threshold(veorq_u32(vreinterpretq_u32_f32(vld1q_f32(thresholds)), flip)) {}
+  Below(const float* thresholds, uint8_t negated, uint32x4_t values)
+      : sign(vandq_u32(chosen_of_four(negated, values), vdupq_n_u32(0x80000000u))),
+        threshold(veorq_u32(vreinterpretq_u32_f32(vld1q_f32(thresholds)), sign)) {}
 
   uint32x4_t operator()(const float* x) const {
-    const uint32x4_t value = veorq_u32(vreinterpretq_u32_f32(vld1q_f32(x)), flip);
+    const uint32x4_t value = veorq_u32(vreinterpretq_u32_f32(vld1q_f32(x)), sign);
     return vcltq_f32(vreinterpretq_f32_u32(value), vreinterpretq_f32_u32(threshold));
   }
 };
 
-void float_below(const FloatRows& x, const float* threshold, const uint8_t* greater_bits, uint8_t* bits, int64_t bits_stride) {
+void float_below(const FloatRows& x, const float* threshold, const uint8_t* negated, uint8_t* bits, int64_t bits_stride) {
   const uint32x4_t low = {1, 2, 4, 8}, high = {16, 32, 64, 128};
   const int64_t n = x.n, rows = x.rows, stride = x.stride;
   const float* first = x.first;
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    const uint8_t* g = greater_bits + i / 8;
+    const uint8_t* g = negated + i / 8;
     const float* t = threshold + i;
     const Below a(t, g[0], low), b(t + 4, g[0], high), c(t + 8, g[1], low), d(t + 12, g[1], high);
     const float* from = first + i;
@@ -183,7 +183,7 @@ void float_below(const FloatRows& x, const float* threshold, const uint8_t* grea
     }
   }
   for (; i + 8 <= n; i += 8) {
-    const Below a(threshold + i, greater_bits[i / 8], low), b(threshold + i + 4, greater_bits[i / 8], high);
+    const Below a(threshold + i, negated[i / 8], low), b(threshold + i + 4, negated[i / 8], high);
     for (int64_t row = 0; row < rows; ++row) {
       const float* from = first + row * stride + i;
       bits[row * bits_stride + i / 8] = bits_of(bytes_of(a(from), b(from + 4)));
@@ -191,8 +191,8 @@ void float_below(const FloatRows& x, const float* threshold, const uint8_t* grea
   }
   if (i == n) return;
   const Padded<8, float> thresholds(threshold + i, n - i);
-  const Below a(thresholds.values, greater_bits[i / 8], low), b(thresholds.values + 4, greater_bits[i / 8], high);
-  const uint8_t mask = static_cast<uint8_t>((1 << (n - i)) - 1);  // `greater` may have bits beyond
+  const Below a(thresholds.values, negated[i / 8], low), b(thresholds.values + 4, negated[i / 8], high);
+  const uint8_t mask = static_cast<uint8_t>((1 << (n - i)) - 1);  // `negated` may have bits beyond
   for (int64_t row = 0; row < rows; ++row) {
     const Padded<8, float> values(first + row * stride + i, n - i);
     bits[row * bits_stride + i / 8] = static_cast<uint8_t>(bits_of(bytes_of(a(values.values), b(values.values + 4))) & mask);

@@ -60,11 +60,11 @@ void int8_signs(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) {
   pack_bits(n, bits, [=](int64_t i) { return x[i] < zero_point; });
 }
 
-void float_below(const FloatRows& x, const float* threshold, const uint8_t* greater, uint8_t* bits, int64_t bits_stride) {
+void float_below(const FloatRows& x, const float* threshold, const uint8_t* negated, uint8_t* bits, int64_t bits_stride) {
   const float* from = x.first;
   const int64_t rows = x.rows, stride = x.stride, n = x.n;  // bits, being bytes, might alias x
   for (int64_t row = 0; row < rows; ++row, from += stride, bits += bits_stride) {
-    pack_bits(n, bits, [=](int64_t i) { return bit_at(greater, i) ? from[i] > threshold[i] : from[i] < threshold[i]; });
+    pack_bits(n, bits, [=](int64_t i) { return bit_at(negated, i) ? from[i] > threshold[i] : from[i] < threshold[i]; });
   }
 }
 

@@ -37,8 +37,8 @@ struct Stages {
   void (*float_signs)(const float* x, int64_t n, uint8_t* bits) = nullptr;
   // The same for bit = x < zero_point.
   void (*int8_signs)(const int8_t* x, int64_t n, int8_t zero_point, uint8_t* bits) = nullptr;
-  // Bits of each row: bit i = bit i of greater ? x > threshold[i] : x < threshold[i]; bits_stride is in bytes.
-  void (*float_below)(const FloatRows& x, const float* threshold, const uint8_t* greater, uint8_t* bits, int64_t bits_stride) = nullptr;
+  // Bits of each row: bit i = x < threshold[i], or -x < -threshold[i] where bit i of negated is set; bits_stride is in bytes.
+  void (*float_below)(const FloatRows& x, const float* threshold, const uint8_t* negated, uint8_t* bits, int64_t bits_stride) = nullptr;
 };
 
 namespace kernels {

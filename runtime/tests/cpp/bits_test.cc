@@ -60,13 +60,13 @@ void check_numbers(int64_t rows, int32_t channels, Random& random, ThreadPool& p
   const size_t width = static_cast<size_t>(channels);
   for (size_t i = 0; i < width * static_cast<size_t>(compare.copies); ++i) {
     compare.threshold.push_back(random.one_of({0.0f, 1.0f, -1.0f, random.real()}));
-    compare.greater.push_back(random.coin());
+    compare.negated.push_back(random.coin());
   }
   std::vector<int8_t> compared;
   for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
     for (size_t j = 0; j < compare.threshold.size(); ++j) {
       const float y = floats[row * width + j % width];
-      compared.push_back((compare.greater[j] != 0 ? y > compare.threshold[j] : y < compare.threshold[j]) ? -1 : 1);
+      compared.push_back((compare.negated[j] != 0 ? y > compare.threshold[j] : y < compare.threshold[j]) ? -1 : 1);
     }
   }
   const ChannelLayout copied = ChannelLayout::copied(compare.copies, channels);

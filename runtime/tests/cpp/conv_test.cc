@@ -1,6 +1,6 @@
 // Binary convolutions against the loop reference: every kernel and every output, over shapes swept around the widths of the kernels.
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 
 #include "kernels/cpu.h"
 #include "kernels/dispatch.h"
@@ -28,8 +28,13 @@ struct Case {
 
   // False if such a convolution has no output.
   bool shape(ConvShape* s) const {
-    *s = {batch, height, width, channels_in, 0, 0, channels_out, {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, 0, 0},
-          groups, padding == Padding::kSameZero};
+    *s = ConvShape();
+    s->batch = batch, s->input_height = height, s->input_width = width;
+    s->channels_in = channels_in, s->channels_out = channels_out, s->groups = groups;
+    s->window.height = kernel_h, s->window.width = kernel_w;
+    s->window.stride_height = stride_h, s->window.stride_width = stride_w;
+    s->window.dilation_height = dilation_h, s->window.dilation_width = dilation_w;
+    s->zero_padding = padding == Padding::kSameZero;
     const bool same = padding != Padding::kValid;
     return slide(height, kernel_h, stride_h, dilation_h, same, &s->output_height, &s->window.pad_top).ok() &&
            slide(width, kernel_w, stride_w, dilation_w, same, &s->output_width, &s->window.pad_left).ok();
@@ -56,7 +61,7 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
   const std::vector<int8_t> filter = random_signs(s.channels_out * s.depth(), random);
   const std::vector<int32_t> input = to_bits(signs, layout);
   std::vector<int32_t> packed = to_bits(filter, ChannelLayout::packed(s.channels_in / s.groups));
-  const int64_t words = static_cast<int64_t>(packed.size());
+  const ConvDefinition definition{s, layout, packed.data(), static_cast<int64_t>(packed.size())};
   const std::vector<int32_t> dots = dot_products(s, signs, filter);
   const size_t channels = static_cast<size_t>(s.channels_out);
 
@@ -85,19 +90,19 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
                     slide(p.input_width, p.window.width, p.window.stride_width, 1, same, &p.output_width, &p.window.pad_left).ok(),
                 "pool of " + c.name());
   }
-  for (size_t i = 0; i < channels; ++i) compare.negate.push_back(random.coin());
+  for (size_t i = 0; i < channels; ++i) compare.negated.push_back(random.coin());
   for (size_t i = 0; i < channels * static_cast<size_t>(compare.copies); ++i) {
     compare.threshold.push_back(random.between(0, 19) == 0 ? random.one_of({INT32_MIN, INT32_MAX}) : random.between(-reach, reach));
     compare.inverted.push_back(random.coin());
   }
-  std::vector<int32_t> oriented = dots;
-  for (size_t i = 0; i < oriented.size(); ++i) oriented[i] *= compare.negate[i % channels] != 0 ? -1 : 1;
-  if (compare.pooled) oriented = max_pooled(compare.pool, s.channels_out, oriented);
+  std::vector<int32_t> signed_dots = dots;
+  for (size_t i = 0; i < signed_dots.size(); ++i) signed_dots[i] *= compare.negated[i % channels] != 0 ? -1 : 1;
+  if (compare.pooled) signed_dots = max_pooled(compare.pool, s.channels_out, signed_dots);
   const size_t copies = static_cast<size_t>(compare.copies);
   std::vector<int8_t> below;
-  for (size_t i = 0; i < oriented.size(); i += channels) {
+  for (size_t i = 0; i < signed_dots.size(); i += channels) {
     for (size_t j = 0; j < copies * channels; ++j) {
-      below.push_back((oriented[i + j % channels] < compare.threshold[j]) != (compare.inverted[j] != 0) ? -1 : 1);
+      below.push_back((signed_dots[i + j % channels] < compare.threshold[j]) != (compare.inverted[j] != 0) ? -1 : 1);
     }
   }
   const std::vector<int32_t> compared = to_bits(below, ChannelLayout::copied(compare.copies, s.channels_out));
@@ -112,9 +117,9 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
     const char* kernel = row.name;
     const std::string where = c.name() + " seed " + std::to_string(seed) + " " + kernel;
     BinaryConv conv;
-    std::string error = conv.prepare(s, layout, packed.data(), words, floats, pool.threads(), kernel);
-    checks.that(error.empty(), where + " float: " + error);
-    if (!error.empty()) continue;
+    Status status = conv.prepare(definition, floats, pool.threads(), kernel);
+    checks.that(status.ok(), where + " float: " + status.text());
+    if (!status.ok()) continue;
     checks.that(conv.input_bytes() == static_cast<int64_t>(input.size()) * 4, where + " input size");
     std::vector<float> plain = run<float>(conv, input, pool), added = run<float>(conv, input, pool, residual.data());
     std::vector<float> in_place = residual;
@@ -129,8 +134,8 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
     checks.that(added_equal, where + " float with residual");
     checks.that(in_place == added, where + " float with residual in place");
 
-    error = conv.prepare(s, layout, packed.data(), words, int8, pool.threads(), kernel);
-    checks.that(error.empty(), where + " int8: " + error);
+    status = conv.prepare(definition, int8, pool.threads(), kernel);
+    checks.that(status.ok(), where + " int8: " + status.text());
     const std::vector<int8_t> bytes = run<int8_t>(conv, input, pool);
     bool int8_equal = bytes.size() == dots.size();
     for (size_t i = 0; i < dots.size() && int8_equal; ++i) {
@@ -139,13 +144,13 @@ void check_case(const Case& c, uint64_t seed, ThreadPool& pool, Checks& checks) 
     }
     checks.that(int8_equal, where + " int8");
 
-    error = conv.prepare(s, layout, packed.data(), words, compare, pool.threads(), kernel);
-    checks.that(error.empty(), where + " compared: " + error);
-    checks.that(run<int32_t>(conv, input, pool) == compared, where + " compared, copies " + std::to_string(compare.copies) +
-                                                                 (compare.pooled ? " pooled" : ""));
+    status = conv.prepare(definition, compare, pool.threads(), kernel);
+    checks.that(status.ok(), where + " compared: " + status.text());
+    checks.that(run<int32_t>(conv, input, pool) == compared,
+                where + " compared, copies " + std::to_string(compare.copies) + (compare.pooled ? " pooled" : ""));
 
-    error = conv.prepare(s, layout, packed.data(), words, CompareStage::from_lce_thresholds(s, lce_thresholds.data()), pool.threads(), kernel);
-    checks.that(error.empty(), where + " bits: " + error);
+    status = conv.prepare(definition, CompareStage::from_lce_thresholds(s, lce_thresholds.data()), pool.threads(), kernel);
+    checks.that(status.ok(), where + " bits: " + status.text());
     checks.that(run<int32_t>(conv, input, pool) == to_bits(lce_signs, ChannelLayout::packed(s.channels_out)), where + " bits");
   }
 }
@@ -212,9 +217,9 @@ int main_of_test(int scale) {
     for (const Kernel<BitGemm>& row : bit_gemms()) {
       if (!has(cpu_features(), row.needs)) continue;
       BinaryConv conv;
-      const std::string error = conv.prepare(s, layout, filter.data(), static_cast<int64_t>(filter.size()),
-                                             FloatStage{Activation::kNone, {1, 1, 1}, {0, 0, 0}}, 1, row.name);
-      checks.that(error.empty() && run<float>(conv, input, one) == std::vector<float>(3, static_cast<float>(-channels)), "greatest sum");
+      const Status status = conv.prepare({s, layout, filter.data(), static_cast<int64_t>(filter.size())},
+                                         FloatStage{Activation::kNone, {1, 1, 1}, {0, 0, 0}}, 1, row.name);
+      checks.that(status.ok() && run<float>(conv, input, one) == std::vector<float>(3, static_cast<float>(-channels)), "greatest sum");
     }
   }
   return checks.finish("conv_test");

@@ -54,33 +54,36 @@ int main_of_test() {
   FloatStage stage{Activation::kNone, std::vector<float>(8), std::vector<float>(8)};
   const ChannelLayout layout = ChannelLayout::packed(64);
   const int64_t words = static_cast<int64_t>(filter.size());
+  const auto definition = [&](const ChannelLayout& input, int64_t size) {
+    return ConvDefinition{good_shape(), input, filter.data(), size};
+  };
   BinaryConv conv;
-  checks.that(conv.prepare(good_shape(), layout, filter.data(), words, stage, 1).empty(), "a good convolution");
-  checks.that(!conv.prepare(good_shape(), layout, filter.data(), words - 1, stage, 1).empty(), "a filter too short");
-  checks.that(!conv.prepare(good_shape(), ChannelLayout::packed(63), filter.data(), words, stage, 1).empty(), "a layout of other channels");
-  checks.that(!conv.prepare(good_shape(), layout, filter.data(), words, stage, 0).empty(), "no threads");
-  const std::string unknown = conv.prepare(good_shape(), layout, filter.data(), words, stage, 1, "none");
-  checks.that(unknown.rfind("there is no kernel none; it can be ", 0) == 0, "an unknown kernel: " + unknown);
+  checks.that(conv.prepare(definition(layout, words), stage, 1).ok(), "a good convolution");
+  checks.that(!conv.prepare(definition(layout, words - 1), stage, 1).ok(), "a filter too short");
+  checks.that(!conv.prepare(definition(ChannelLayout::packed(63), words), stage, 1).ok(), "a layout of other channels");
+  checks.that(!conv.prepare(definition(layout, words), stage, 0).ok(), "no threads");
+  const Status unknown = conv.prepare(definition(layout, words), stage, 1, "none");
+  checks.that(unknown.text().rfind("there is no kernel none; it can be ", 0) == 0, "an unknown kernel: " + unknown.text());
   ChannelLayout shared = layout;
   shared.position[5] = shared.position[6];
-  checks.that(!conv.prepare(good_shape(), shared, filter.data(), words, stage, 1).empty(), "two channels at one bit");
+  checks.that(!conv.prepare(definition(shared, words), stage, 1).ok(), "two channels at one bit");
   for (int32_t position : {-1, 64, kHuge, kLeast}) {
     ChannelLayout outside = layout;
     outside.position[5] = position;
-    checks.that(!conv.prepare(good_shape(), outside, filter.data(), words, stage, 1).empty(), "a channel outside its pixel");
+    checks.that(!conv.prepare(definition(outside, words), stage, 1).ok(), "a channel outside its pixel");
   }
   stage.bias.pop_back();
-  checks.that(!conv.prepare(good_shape(), layout, filter.data(), words, stage, 1).empty(), "a bias too short");
+  checks.that(!conv.prepare(definition(layout, words), stage, 1).ok(), "a bias too short");
   CompareStage compare;
   compare.threshold.resize(8);
-  checks.that(conv.prepare(good_shape(), layout, filter.data(), words, compare, 1).empty(), "a good comparison");
+  checks.that(conv.prepare(definition(layout, words), compare, 1).ok(), "a good comparison");
   compare.copies = kHuge;
-  checks.that(!conv.prepare(good_shape(), layout, filter.data(), words, compare, 1).empty(), "too many copies");
+  checks.that(!conv.prepare(definition(layout, words), compare, 1).ok(), "too many copies");
   compare.copies = 1;
   compare.pooled = true;
-  checks.that(!conv.prepare(good_shape(), layout, filter.data(), words, compare, 1).empty(), "a pool of nothing");
+  checks.that(!conv.prepare(definition(layout, words), compare, 1).ok(), "a pool of nothing");
   Int8Stage int8{Activation::kNone, std::vector<float>(8), std::vector<float>(8), 0, 0};
-  checks.that(!conv.prepare(good_shape(), layout, filter.data(), words, int8, 1).empty(), "a scale of zero");
+  checks.that(!conv.prepare(definition(layout, words), int8, 1).ok(), "a scale of zero");
 
   struct Slide {
     int32_t input, window, stride, dilation;
