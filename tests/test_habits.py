@@ -1,4 +1,4 @@
-"""What contributors are promised: links in the docs lead somewhere, and commit messages are checked."""
+"""What contributors are promised: links and paths in the docs lead somewhere, and commit messages are checked."""
 
 import re
 import subprocess
@@ -24,6 +24,15 @@ def test_links_lead_somewhere(page: Path) -> None:
         linked = (page.parent / file).resolve() if file else page
         assert linked.exists(), target
         assert not anchor or anchor in _anchors(linked), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    folders = (ROOT, ROOT / "runtime")
+    tops = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()} - {"runs", "build", "dist"}
+    for name in re.findall(r"`([\w.-]+/[\w./-]+)`", page.read_text()):
+        if name.split("/")[0] in tops:
+            assert any((folder / name).exists() for folder in folders), name
 
 
 def test_every_page_is_in_the_index() -> None:

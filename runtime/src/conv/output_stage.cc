@@ -1,8 +1,13 @@
-// The stages over a band's sums.
+// The stages: checked and turned into what the kernels take, then run over a band's sums.
 #include "conv/output_stage.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
+
+#include "conv/scaling.h"
+#include "file_limits.h"
 
 namespace bduo {
 namespace {
@@ -73,6 +78,77 @@ class MaxPool {
 };
 
 }  // namespace
+
+Status OutputStage::prepare_scaling(Activation activation, const std::vector<float>& multipliers, const std::vector<float>& biases,
+                                    double scale, double zero_point) {
+  const size_t channels = static_cast<size_t>(shape.channels_out);
+  if (multipliers.size() != channels || biases.size() != channels) {
+    return Status::error("multiplier and bias are not one an output channel");
+  }
+  const OutputScaling output_scaling{activation, shape.depth(), scale, zero_point};
+  multiplier.resize(channels);
+  bias.resize(channels);
+  for (size_t c = 0; c < channels; ++c) {
+    const ChannelScaling scaling = output_scaling.channel(multipliers[c], biases[c]);
+    clamp_min = scaling.clamp_min;
+    clamp_max = scaling.clamp_max;
+    multiplier[c] = scaling.multiplier;
+    bias[c] = scaling.bias;
+  }
+  return {};
+}
+
+Status OutputStage::prepare(const CompareStage& stage) {
+  output = Output::kBits;
+  if (stage.copies < 1 || stage.copies > limits::kMostCopies) return Status::error("copies are not positive or too many");
+  const int64_t size = int64_t{stage.copies} * shape.channels_out;
+  if (static_cast<int64_t>(stage.threshold.size()) != size) return Status::error("thresholds are not one a channel and copy");
+  if (!stage.inverted.empty() && static_cast<int64_t>(stage.inverted.size()) != size) {
+    return Status::error("directions are not one a channel and copy");
+  }
+  if (!stage.negated.empty() && static_cast<int64_t>(stage.negated.size()) != shape.channels_out) {
+    return Status::error("signs are not one a channel");
+  }
+  if (stage.pooled) {
+    if (Status status = stage.pool.validate(); !status.ok()) return Status::error("max pool: " + status.text());
+    if (stage.pool.batch != shape.batch || stage.pool.input_height != shape.output_height || stage.pool.input_width != shape.output_width) {
+      return Status::error("the max pool's input is not the convolution's output");
+    }
+  }
+  pooled = stage.pooled;
+  pool = stage.pool;
+  copies = stage.copies;
+  output_layout = ChannelLayout::copied(copies, shape.channels_out);
+  if (output_layout.words == 0) return Status::error("the output is too large");
+  padded_channels = (int64_t{shape.channels_out} + kBlock - 1) / kBlock * kBlock;
+  threshold.assign(static_cast<size_t>(copies * padded_channels), std::numeric_limits<int32_t>::max());
+  inverted.assign(static_cast<size_t>(copies * padded_channels / 8), 0);
+  for (int64_t k = 0; k < copies; ++k) {
+    for (int64_t c = 0; c < shape.channels_out; ++c) {
+      const size_t from = static_cast<size_t>(k * shape.channels_out + c), to = static_cast<size_t>(k * padded_channels + c);
+      // dot < t means K - t < K - dot, and the right-hand side is twice the accumulator.
+      const int64_t bound = shape.depth() - stage.threshold[from];
+      threshold[to] = saturated(shape.zero_padding ? bound : bound >> 1);
+      if (!stage.inverted.empty() && stage.inverted[from] != 0) {
+        inverted[to / 8] = static_cast<uint8_t>(inverted[to / 8] | 1 << to % 8);
+      }
+    }
+  }
+  return {};
+}
+
+Status OutputStage::prepare(const FloatStage& stage) {
+  output = Output::kFloat;
+  return prepare_scaling(stage.activation, stage.multiplier, stage.bias, 1, 0);
+}
+
+Status OutputStage::prepare(const Int8Stage& stage) {
+  output = Output::kInt8;
+  if (!(stage.scale > 0) || !std::isfinite(stage.scale)) {
+    return Status::error("the scale of the int8 output is not positive and finite");
+  }
+  return prepare_scaling(stage.activation, stage.multiplier, stage.bias, stage.scale, stage.zero_point);
+}
 
 int64_t OutputStage::pixel_bytes() const {
   if (output == Output::kBits) return int64_t{output_layout.words} * 4;

@@ -6,13 +6,10 @@
 #include <limits>
 
 namespace bduo {
-namespace {
 
 int32_t saturated(int64_t x) {
   return static_cast<int32_t>(std::clamp<int64_t>(x, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()));
 }
-
-}  // namespace
 
 float ChannelScaling::operator()(int32_t x) const {
   const float product = static_cast<float>(std::max(std::min(x, clamp_max), clamp_min)) * multiplier;

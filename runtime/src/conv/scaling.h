@@ -8,6 +8,9 @@ namespace bduo {
 
 enum class Activation { kNone, kRelu, kRelu1, kRelu6 };  // It clamps the integer dot product, before multiplier and bias.
 
+// The nearest number that 32 bits hold.
+int32_t saturated(int64_t x);
+
 // The numbers of one output channel:
 //   y = float(clamp(x)) * multiplier + bias, each step rounded to float32, with x = K - dot, which is twice the
 //   accumulator.
