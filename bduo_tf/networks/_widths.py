@@ -115,11 +115,11 @@ def duo_widths(
         return decoupled_weights(network(form="coupled", levels=levels, widths=widths, **arguments))
 
     budget = decoupled_weights(network(form="baseline", widths=baseline, **arguments))
+    if weights(multiple_of) > budget:
+        raise ValueError(f"duo_widths: even {multiple_of} channels before the last layer weigh more than the baseline.")
     # The number of weights grows with the width, so that a binary search finds the largest one.
-    low, high = 0, max(1, balance // multiple_of)
+    low, high = 1, max(1, balance // multiple_of)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if weights(middle * multiple_of) <= budget else (low, middle - 1)
-    if low == 0:
-        raise ValueError(f"duo_widths: even {multiple_of} channels before the last layer weigh more than the baseline.")
     return (*narrow, low * multiple_of, last)

@@ -366,7 +366,8 @@ def randomize(model: keras.Model, seed: int = 0, zero_gamma: bool = False) -> ke
             gamma[rng.integers(channels)] = 0
         layer.gamma.assign(gamma)
         layer.beta.assign(rng.normal(0.5, 0.3, channels))
-    images = [images_for(seed + 100 + i, 16, tuple(t.shape[1:])) for i, t in enumerate(model.inputs)]
+    shapes = [tuple(size or 16 for size in t.shape[1:]) for t in model.inputs]  # sizes that are open may be any
+    images = [images_for(seed + 100 + i, 16, shape) for i, shape in enumerate(shapes)]
     images = [x.astype(t.dtype.as_numpy_dtype) for x, t in zip(images, model.inputs, strict=True)]
     model(images[0] if len(images) == 1 else images, training=True)
     for layer in norms(model):  # statistics differ a little from those of any one batch

@@ -16,6 +16,7 @@ def _cells(printed: str) -> list[list[str]]:
     return [[c.strip() for c in line.strip("|").split("|")] for line in printed.splitlines() if line.startswith("| ")]
 
 
+@pytest.mark.slow
 def test_forms_and_pipeline(capsys):
     assert training_speed.main([*TINY, "--pipeline"]) == 0
     printed = capsys.readouterr().out

@@ -114,6 +114,7 @@ def _killed_and_continued(folder: Path, kills: list[tuple[str, int, int]]) -> No
     assert not (folder / "backup").exists()
 
 
+@pytest.mark.slow
 def test_killed_runs_end_as_undisturbed_ones(finished: tuple[Path, str], tmp_path: Path) -> None:
     """In the middle of an epoch of either stage."""
     folder = tmp_path / "run"
