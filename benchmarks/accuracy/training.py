@@ -30,15 +30,15 @@ def train(trials: Sequence[Settings], data_dir: str | None, folder: Path) -> lis
         folder: an empty one, in which each trial has a run folder named by its number.
     """
     rows: list[Row] = []
-    first = stages(trials[0])[0].name
+    shared = trials[0]  # The first stage depends on the data set and the seed, so that all trials have these alike.
+    first = stages(shared)[0].name
+    be_deterministic(shared.seed)
+    dataset = data.load(shared.dataset, shared.recipe.image_size, data_dir, validation=shared.validation)
     for number, settings in enumerate(trials):
         run = RunFolder(folder / str(number))
         run.path.mkdir()
         if number:
             _share(RunFolder(folder / "0"), run, first)
-        be_deterministic(settings.seed)
-        size = settings.recipe.image_size
-        dataset = data.load(settings.dataset, size, data_dir, validation=settings.validation)
         models = run_stages(Training(settings, dataset, run, quiet=True)).models
         rows.append(
             Row(
