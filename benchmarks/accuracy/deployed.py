@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bduo_tf import decouple, to_lce_graph
 from bduo_tf.backend import keras
 from bduo_tf.conversion.inspection import cost, expected_operators, operators
@@ -12,7 +14,6 @@ from bduo_tf.runs import Settings
 from bduo_tf.training.building import network
 from bduo_tf.training.methods import METHODS
 from benchmarks.latency import Latency
-from benchmarks.random_norms import randomize_norms
 
 __all__ = ["Deployed", "Point", "deployed"]
 
@@ -82,7 +83,8 @@ def deployed(settings: Settings, channels: int, class_names: tuple[str, ...]) ->
         ValueError: it cannot be deployed with binary kernels.
     """
     keras.utils.set_random_seed(0)
-    model = randomize_norms(network(settings, (*settings.recipe.image_size, channels), len(class_names))())
+    model = network(settings, (*settings.recipe.image_size, channels), len(class_names))()
+    _randomize_norms(model)
     if METHODS[settings.method].decoupled == "between":
         model = decouple(model)
     graph = to_lce_graph(model)
@@ -93,3 +95,15 @@ def deployed(settings: Settings, channels: int, class_names: tuple[str, ...]) ->
     if 1 not in macs:
         file = convert_float32(model)
     return Deployed(macs, add_metadata(file, Metadata(model.name, class_names, INPUT_RANGE, channels)))
+
+
+def _randomize_norms(model: keras.Model) -> None:
+    """Gives the batch norms of a model the values of a trained one, at random."""
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            channels = layer.gamma.shape[0]
+            layer.gamma.assign(rng.uniform(0.5, 1.2, channels))
+            layer.beta.assign(rng.normal(0.3, 0.2, channels))
+            layer.moving_mean.assign(rng.normal(0.0, 0.3, channels))
+            layer.moving_variance.assign(rng.uniform(0.3, 1.5, channels))
