@@ -205,6 +205,7 @@ def test_bad_options(image, arguments, capsys):
     assert f"error: argument {arguments[0]}: " in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.starts_python
 def test_the_error_is_the_last_line(folder, image):
     """After what LiteRT prints itself, of the process as a whole."""
     shutil.copy(DESCRIBED, folder / "model.tflite")
