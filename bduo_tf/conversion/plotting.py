@@ -21,6 +21,7 @@ def draw(report: "Report") -> "Figure":
     required("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     quantities: list[tuple[str, Callable[[LayerCost], float]]] = [
         ("bytes", lambda layer: layer.size),
@@ -39,6 +40,9 @@ def draw(report: "Report") -> "Figure":
     for axes, (title, value) in zip(figure.subplots(1, len(quantities), sharey=True), quantities, strict=True):
         axes.barh([layer.name for layer in layers], [value(layer) for layer in layers], color=colours)
         axes.set_xlabel(title)
+        axes.set_xlim(0, None if any(map(value, layers)) else 1)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.grid(axis="x", alpha=0.3)
     figure.axes[0].invert_yaxis()  # the first layer on top
     time = "" if report.timing is None else f", {report.timing.processor}, threads {report.timing.threads}"
