@@ -106,9 +106,8 @@ class Results:
             _print(text)
             return
         width = shutil.get_terminal_size().columns - 1  # a line that the terminal breaks could not be written over
-        text = text[:width]
-        _print("\r" + text.ljust(len(self._shown))[:width], end="")
-        self._shown = text
+        self._shown = text.ljust(len(self._shown))[:width]
+        _print("\r" + self._shown, end="")
 
 
 def _print(text: str, end: str = "\n") -> None:
