@@ -1,4 +1,4 @@
-"""A worker that runs for days: threads that classify what comes through a bounded queue.
+"""A long-running worker: threads that classify what comes through a bounded queue.
 
     python examples/worker.py model.tflite --threads 2 --frames 100000 --broken 1000
 

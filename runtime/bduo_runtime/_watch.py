@@ -1,6 +1,7 @@
 """A folder that is watched: its pictures, and each one that comes later, once it is whole."""
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".npy", ".pgm", ".png", ".ppm", ".t
 """The endings of the files that are taken for pictures; the names of unfinished files mostly end otherwise."""
 
 SETTLED_SECONDS = 0.5
-"""So long a file must not have changed before it is read, for its writer may not be done."""
+"""A file is read when it has not changed for so long, because its writer may not be done before."""
 
 _POLL_SECONDS = 0.1
 
@@ -27,7 +28,13 @@ _State = tuple[int, int, int, int]
 
 @dataclass
 class _File:
-    """A picture file as it was seen last, the time since when it has been so, and whether it was handed out so."""
+    """What is known of a picture file.
+
+    Attributes:
+        state: its state when it was seen last.
+        since: the time at which it was first seen in this state.
+        done: whether it has been handed out in this state.
+    """
 
     state: _State
     since: float
@@ -79,8 +86,7 @@ class Folder:
             for entry in entries:
                 if entry.name.startswith(".") or not entry.name.lower().endswith(SUFFIXES):
                     continue
-                state = _state(entry.path)
-                if state and not entry.is_dir():
+                if state := _state(entry.path):
                     states[entry.name] = state
         return states
 
@@ -114,10 +120,12 @@ def watch(
 
 
 def _state(path: str) -> _State | None:
-    """What changes when a file is written or replaced; None if there is no such file."""
+    """What changes when a file is written or replaced; None if there is none, or what has that name is not a file."""
     try:
         found = os.stat(path)
     except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
         return None
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev
 

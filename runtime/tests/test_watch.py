@@ -134,6 +134,8 @@ def test_a_file_that_vanishes_before_it_is_read(tmp_path):
 def test_what_is_no_picture_is_left_alone(tmp_path):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "notes.txt").write_text("text")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")  # to open it would wait for a writer
     (tmp_path / "broken.png").symlink_to(tmp_path / "none.png")
     save(tmp_path / "A.npy").rename(tmp_path / "A.NPY")
     folder = Folder(str(tmp_path))
