@@ -46,7 +46,7 @@ def delegate_path() -> str:
     return str(path.absolute())  # a file name alone would be looked for among the system's libraries
 
 
-class _Delegate(litert.Delegate):  # type: ignore[misc]  # LiteRT has no types
+class _Delegate(litert.Delegate):
     """LiteRT's delegate, without the message that it prints where Python ends before the interpreter is deleted.
 
     Then LiteRT's own modules may be empty already. What it cannot free any more, the end of the process frees.
