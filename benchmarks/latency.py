@@ -8,20 +8,17 @@ meets all of them alike. A ratio is the median of the ratios in all rounds.
 """
 
 import argparse
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bduo_runtime import Interpreter as RuntimeInterpreter
 from bduo_runtime import Latency
 from bduo_runtime import bench as measure
 from bduo_terminal import add_verbose
-from bduo_tf.conversion.inspection import operators
+from bduo_tf.conversion import timing
+from bduo_tf.conversion.timing import processor
 
 __all__ = ["Latency", "main", "measure", "processor", "runners"]
 
@@ -29,42 +26,8 @@ _TURN = 20.0  # milliseconds
 
 
 def runners(file: Path, threads: int = 1) -> dict[str, Callable[[], Any]]:
-    """Returns what runs a file once on a fixed input (batch 1), by the name of the interpreter. The first is ours."""
-    content = file.read_bytes()
-    if not any(name.startswith("Lce") for name in operators(content)):
-        from ai_edge_litert.interpreter import Interpreter
-
-        litert = Interpreter(str(file), num_threads=threads)
-        litert.allocate_tensors()
-        return {"LiteRT, XNNPACK": _prepared(litert)}
-    from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
-
-    lce = LceInterpreter(content, num_threads=threads)
-    rng = np.random.default_rng(0)
-    inputs = [rng.uniform(-1, 1, shape).astype(np.float32) for shape in lce.input_shapes]
-    return {
-        "bduo_runtime": _prepared(RuntimeInterpreter(file, threads).litert),
-        # This is called directly, since the loop over images in `InterpreterBase.predict` is not the model's time.
-        "LCE": lambda: lce.interpreter.predict(inputs),
-    }
-
-
-def _prepared(litert: Any) -> Callable[[], object]:
-    rng = np.random.default_rng(0)
-    for detail in litert.get_input_details():
-        litert.set_tensor(detail["index"], rng.uniform(-1, 1, detail["shape"]).astype(detail["dtype"]))
-    return litert.invoke
-
-
-def processor() -> str:
-    """Returns the processor's name as the system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    """Returns what runs a file once, as `bduo_tf.conversion.timing.runners` does for a file's content."""
+    return timing.runners(file.read_bytes(), threads)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,6 +19,8 @@ from bduo_tf.conversion.preparation import input_shapes
 from bduo_tf.conversion.report import Report
 from bduo_tf.conversion.source import Source, open_source
 from bduo_tf.files import replacing
+from bduo_tf.page import conversion_sections, subtitle, title, training_sections, write_page
+from bduo_tf.runs import RunFolder
 
 from .options import in_options, parse, read_labels
 
@@ -72,11 +74,18 @@ def _convert(args: argparse.Namespace) -> int:
     peers = {}
     if peer is not None and verified:
         peers = peer_files(peer, first(converted.inputs.batches(), _CALIBRATION), converted.metadata)
+    if verified and "bduo_runtime" in converted.report.verifications:
+        try:
+            converted = converted.timed(peers)
+        except ConversionError as error:  # the file is good all the same
+            print(f"  not timed: {error}", file=sys.stderr)
     files = {"": converted.file, **{f"-{name}": content for name, content in peers.items()}} if verified else {}
     sizes = {name: len(content) for name, content in peers.items()}
     report = replace(converted.report, title=str(output), peers=sizes)
     _write(output, files, _summary(source, output, report))
+    page = _write_page(args.source, source, output, report)
     print(report)
+    print(f"  all of it    {page}")
     if not verified:
         print(f"error: verification failed, {output} was not written.", file=sys.stderr)
     return 0 if verified else 1
@@ -148,6 +157,24 @@ def _loaded(name: str, size: tuple[int, ...], folder: Path | str | None) -> "Dat
         return data.load(name, (size[0], size[1]), folder)
     except data.DataError as error:
         raise ConversionError(str(error)) from error
+
+
+def _write_page(given: Path, source: Source, output: Path, report: Report) -> Path:
+    """Writes the report page into the run folder, or beside the file where that is not from a run."""
+    if source.config is None:
+        path = output.with_suffix(".html")
+        write_page(path, source.path.name, f"converted to {output.name}", conversion_sections(report))
+        return path
+    run = RunFolder(given)
+    sections = training_sections(run)
+    # What one deploys comes first, then how it was trained.
+    write_page(
+        run.page,
+        title(source.config),
+        subtitle(source.config),
+        [*sections[:1], *conversion_sections(report), *sections[1:]],
+    )
+    return run.page
 
 
 def _summary(source: Source, output: Path, report: Report) -> bytes:

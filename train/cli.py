@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from bduo_terminal import program
 from bduo_tf import data
+from bduo_tf.backend import keras
+from bduo_tf.page import subtitle, title, training_sections, write_page
 from bduo_tf.runs import Metrics, Recipe, RunConfig, RunError, RunFolder, Settings
 from bduo_tf.training.building import network
 from bduo_tf.training.callbacks import DivergenceError
 from bduo_tf.training.distribution import Distribution, distribution
 from bduo_tf.training.errors import OptionError, failure
+from bduo_tf.training.evaluation import evaluated
 from bduo_tf.training.initial import Donor, open_donor
 from bduo_tf.training.methods import METHODS, stages
 from bduo_tf.training.report import draw_curves, table
@@ -117,7 +120,9 @@ def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
         return 0
     if not run.curves.exists():
         draw_curves(settings, run)
-    print(f"\n{table(metrics, validation=settings.validation > 0)}\n")
+    if not run.page.exists():
+        _write_page(settings, run)
+    print(f"\n{table(metrics, validation=settings.validation > 0)}\n\nThe whole of it as a page: {run.page}\n")
     model = run.final()
     form = METHODS[settings.method].form
     if settings.recipe.float_weights and form != "float":
@@ -129,10 +134,23 @@ def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
     return 0
 
 
+def _write_page(settings: Settings, run: RunFolder) -> None:
+    """Writes the report of a finished run."""
+    if run.evaluation() is None:
+        model = keras.models.load_model(run.final(), compile=False)
+        run.write_evaluation(evaluated(model, _load(settings), settings.recipe.batch_size))
+    config = run.config()
+    write_page(run.page, title(config), subtitle(config), training_sections(run))
+
+
+def _load(settings: Settings) -> data.Dataset:
+    return data.load(settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation)
+
+
 def _train(settings: Settings, run: RunFolder, distribution: Distribution) -> Metrics:
     be_deterministic(settings.seed)
     donor = _donor(settings, run)
-    dataset = data.load(settings.dataset, settings.recipe.image_size, settings.data_dir, validation=settings.validation)
+    dataset = _load(settings)
     if dataset.remark:
         distribution.say(dataset.remark)
     distribution.require_images(dataset, settings.recipe.batch_size)

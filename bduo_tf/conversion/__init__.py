@@ -9,10 +9,12 @@ from bduo_tf.conversion.inputs import Inputs, of_arrays, of_dataset, seeded_inpu
 from bduo_tf.conversion.inspection import Cost, cost, operators
 from bduo_tf.conversion.interpreters import interpreters
 from bduo_tf.conversion.keras_to_tflite import Conversion, to_tflite
+from bduo_tf.conversion.layer_costs import LayerCost, layer_costs
 from bduo_tf.conversion.metadata import Metadata, add_metadata
 from bduo_tf.conversion.peers import peer_files
 from bduo_tf.conversion.report import Report
 from bduo_tf.conversion.tflite import convert_float32, convert_int8, convert_lce
+from bduo_tf.conversion.timing import Timing, time_files
 from bduo_tf.conversion.verification import Verification, verify, verify_in_each
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "ConversionError",
     "Cost",
     "Inputs",
+    "LayerCost",
     "Metadata",
     "Report",
+    "Timing",
     "Verification",
     "add_metadata",
     "convert_float32",
@@ -29,11 +33,13 @@ __all__ = [
     "convert_lce",
     "cost",
     "interpreters",
+    "layer_costs",
     "of_arrays",
     "of_dataset",
     "operators",
     "peer_files",
     "seeded_inputs",
+    "time_files",
     "to_tflite",
     "verify",
     "verify_in_each",

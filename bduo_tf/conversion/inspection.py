@@ -10,7 +10,7 @@ from bduo_tf.backend import keras, lq
 from bduo_tf.conversion.operators import Operator, Tensor, batch_size, read_operators
 from bduo_tf.conversion.tflite import convert_float32
 
-__all__ = ["Cost", "cost", "expected_operators", "float_elements", "operators"]
+__all__ = ["Cost", "Product", "cost", "expected_operators", "float_elements", "operators", "product_of"]
 
 _BITS = {"float32": 32, "float16": 16, "int16": 16, "int8": 8, "uint8": 8}
 
@@ -90,16 +90,20 @@ def cost(file: bytes) -> Cost:
     macs: Counter[int] = Counter()
     weights: dict[tuple[int, int], int] = {}
     for operator in read_operators(file):
-        if operator.name in _PRODUCTS:
-            product = _PRODUCTS[operator.name](operator)
+        if (product := product_of(operator)) is not None:
             macs[product.bits] += product.macs * operator.times
             weights |= product.weights
     batch = batch_size(file)
     return Cost(sum(weights.values()), {bits: n // batch for bits, n in sorted(macs.items()) if n})
 
 
+def product_of(operator: Operator) -> "Product | None":
+    """Returns what an operator multiplies in one run; None if it does not multiply and accumulate."""
+    return _PRODUCTS[operator.name](operator) if operator.name in _PRODUCTS else None
+
+
 @dataclass(frozen=True)
-class _Product:
+class Product:
     """What an operator multiplies: the bits of the activations, multiply-accumulates, the entries of each kernel."""
 
     bits: int
@@ -107,40 +111,40 @@ class _Product:
     weights: dict[tuple[int, int], int]
 
 
-def _product(x: Tensor | None, macs: int, *kernels: Tensor | None) -> _Product:
+def _product(x: Tensor | None, macs: int, *kernels: Tensor | None) -> Product:
     weights = {k.key: k.size for k in kernels if k is not None and k.constant}
-    return _Product(_BITS.get(x.type, 32) if x else 32, macs, weights)
+    return Product(_BITS.get(x.type, 32) if x else 32, macs, weights)
 
 
 def _tensors(operator: Operator) -> tuple[Tensor, ...]:
     return tuple(t for t in operator.inputs if t is not None)
 
 
-def _convolution(operator: Operator) -> _Product:
+def _convolution(operator: Operator) -> Product:
     """Kernels are (output channels, ..., input channels of a group), also those of dense layers."""
     x, kernel, *_ = _tensors(operator)
     return _product(x, operator.outputs[0].size * math.prod(kernel.shape[1:]), kernel)
 
 
-def _depthwise(operator: Operator) -> _Product:
+def _depthwise(operator: Operator) -> Product:
     """Kernels are (1, height, width, output channels)."""
     x, kernel, *_ = _tensors(operator)
     return _product(x, operator.outputs[0].size * math.prod(kernel.shape[1:-1]), kernel)
 
 
-def _volume(operator: Operator) -> _Product:
+def _volume(operator: Operator) -> Product:
     """Kernels are (depth, height, width, input channels, output channels)."""
     x, kernel, *_ = _tensors(operator)
     return _product(x, operator.outputs[0].size * math.prod(kernel.shape[:-1]), kernel)
 
 
-def _transposed(operator: Operator) -> _Product:
+def _transposed(operator: Operator) -> Product:
     """Kernels are (..., input channels), and each input is multiplied by all of them. The output's shape is first."""
     _, kernel, x, *_ = _tensors(operator)
     return _product(x, x.size * math.prod(kernel.shape[:-1]), kernel)
 
 
-def _matrices(operator: Operator) -> _Product:
+def _matrices(operator: Operator) -> Product:
     """Matrices (..., m, k) times (..., k, n), each perhaps transposed, of which mk * kn / mn is the square of k."""
     x, y, *_ = _tensors(operator)
     output = operator.outputs[0]
@@ -148,21 +152,21 @@ def _matrices(operator: Operator) -> _Product:
     return _product(x, output.size * math.isqrt(last[0] * last[1] // max(last[2], 1)), x, y)
 
 
-def _recurrent(operator: Operator) -> _Product:
+def _recurrent(operator: Operator) -> Product:
     """Inputs are (..., channels), each of which is multiplied by all the matrices."""
     x, *others = _tensors(operator)
     kernels = [t for t in others if t.constant and len(t.shape) == 2]
     return _product(x, math.prod(x.shape[:-1]) * sum(k.size for k in kernels), *kernels)
 
 
-def _binary(operator: Operator) -> _Product:
+def _binary(operator: Operator) -> Product:
     """Kernels are (output channels, height, width, words of 32 input channels of a group)."""
     _, kernel, *_ = _tensors(operator)
     channels = operator.option("channels_in")
     groups = max(1, -(-channels // 32) // kernel.shape[-1])
     weights = math.prod(kernel.shape[:-1]) * (channels // groups)
     # The output may be packed too, so that its channels are counted by the kernel.
-    return _Product(1, math.prod(operator.outputs[0].shape[:-1]) * weights, {kernel.key: weights})
+    return Product(1, math.prod(operator.outputs[0].shape[:-1]) * weights, {kernel.key: weights})
 
 
 _PRODUCTS = {

@@ -1,7 +1,7 @@
 """`to_tflite`: from a Keras model to the bytes of a verified .tflite file, in one call."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from bduo_tf.conversion.errors import ConversionError, explained
 from bduo_tf.conversion.inputs import Inputs, of_arrays, seeded_inputs
 from bduo_tf.conversion.inspection import cost
 from bduo_tf.conversion.interpreters import interpreters, require_runnable
+from bduo_tf.conversion.layer_costs import layer_costs
 from bduo_tf.conversion.metadata import Metadata, add_metadata
 from bduo_tf.conversion.preparation import as_float32, decoupled, deployed, sized
 from bduo_tf.conversion.report import Report
 from bduo_tf.conversion.scores import KINDS, output_kinds
 from bduo_tf.conversion.signature import Names, names_of
 from bduo_tf.conversion.tflite import convert_lce
+from bduo_tf.conversion.timing import time_files
 from bduo_tf.conversion.verification import verify_in_each
 from bduo_tf.deployment import Deployment
 from bduo_tf.files import replacing
@@ -44,6 +46,23 @@ class Conversion:
     metadata: Metadata
     inputs: Inputs = field(repr=False)
     report: Report = field(repr=False)
+
+    def timed(self, peers: Mapping[str, bytes] | None = None, threads: int = 1) -> "Conversion":
+        """Measures how long the file takes on this machine, layer by layer, and other files beside it.
+
+        Args:
+            peers: the contents of other .tflite files by name, such as those of a float network.
+            threads: the number of threads.
+
+        Returns:
+            This conversion with a report that tells the times.
+
+        Raises:
+            ConversionError: bduo_runtime is not installed.
+        """
+        timing = time_files({"binary": self.file, **(peers or {})}, threads)
+        layers = tuple(layer.timed(timing.operators) for layer in self.report.layers)
+        return replace(self, report=replace(self.report, layers=layers, timing=timing))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the file, unless its verification failed.
@@ -152,6 +171,7 @@ def to_tflite(
         outputs=dict(zip(names.outputs, metadata.scores, strict=True)),
         verified_on=inputs.described,
         verifications=verifications,
+        layers=layer_costs(file, [layer.name for layer in deployment.graph.layers if hasattr(layer, "kernel")]),
     )
     return Conversion(file, deployment, metadata, inputs, report)
 

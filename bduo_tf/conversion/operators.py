@@ -18,16 +18,22 @@ class Tensor:
 
     Attributes:
         key: the indices of its subgraph and of the tensor in that, which tell it from all others of the file.
+        name: its name in the file, which LCE's converter makes of layers' names, and may cut short.
         shape: its shape as the file has it.
         type: TFLite's name of its type in small letters, such as float32.
         constant: whether it is the same in every inference, being stored in the file or computed of such tensors.
+        stored: the bytes of it that are in the file; 0 for a tensor that is computed.
+        buffer: the index of the buffer that holds these bytes, which tensors may share.
         state: whether it keeps its content from one inference to the next.
     """
 
     key: tuple[int, int]
+    name: str
     shape: tuple[int, ...]
     type: str
     constant: bool
+    stored: int
+    buffer: int
     state: bool
 
     @property
@@ -101,8 +107,17 @@ class _Reader:
         tensor = self.model.Subgraphs(graph).Tensors(index)
         shape = tuple(tensor.ShapeAsNumpy().tolist()) if tensor.ShapeLength() else ()
         buffer = self.model.Buffers(tensor.Buffer())
-        constant = bool(buffer.DataLength() or buffer.Size()) or (graph, index) in self._computed
-        return Tensor((graph, index), shape, self._types[tensor.Type()], constant, bool(tensor.IsVariable()))
+        stored = int(buffer.DataLength() or buffer.Size())
+        return Tensor(
+            key=(graph, index),
+            name=(tensor.Name() or b"").decode(errors="replace"),
+            shape=shape,
+            type=self._types[tensor.Type()],
+            constant=bool(stored) or (graph, index) in self._computed,
+            stored=stored,
+            buffer=tensor.Buffer(),
+            state=bool(tensor.IsVariable()),
+        )
 
     def _name(self, operator: Any) -> str:
         code = self.model.OperatorCodes(operator.OpcodeIndex())

@@ -3,17 +3,22 @@
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bduo_tf.conversion.inspection import Cost
+from bduo_tf.conversion.layer_costs import LayerCost
+from bduo_tf.conversion.timing import Timing
 from bduo_tf.conversion.verification import Verification
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Report"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a model. `print(report)` shows it; a notebook shows the same text.
+    """What became of a model. `print(report)` shows it, a notebook shows the same text, and `plot` draws it.
 
     Attributes:
         title: what the file is called in the first line.
@@ -25,6 +30,8 @@ class Report:
         outputs: what kind of scores each output is, by the output's name; None where that is not known.
         verified_on: what the file was verified on, in words.
         verifications: what was found in each interpreter, by the interpreter's name.
+        layers: what each layer of the file costs.
+        timing: how long the file and its peers take on this machine; None where that was not measured.
         peers: the size in bytes of each float peer's file, by the peer's name.
     """
 
@@ -37,6 +44,8 @@ class Report:
     outputs: Mapping[str, str | None]
     verified_on: str
     verifications: Mapping[str, Verification]
+    layers: tuple[LayerCost, ...] = ()
+    timing: Timing | None = None
     peers: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -49,6 +58,31 @@ class Report:
         """Whether the file computes in every interpreter what the model computes."""
         return not self.problems
 
+    @property
+    def flips(self) -> dict[str, tuple[int, int]]:
+        """For each layer that reads binary activations how many flipped, and of how many; the most of any interpreter.
+
+        A flipped activation falls on another side of its threshold in the file than in Keras.
+        """
+        found: dict[str, tuple[int, int]] = {}
+        for verification in self.verifications.values():
+            for name, flips in verification.flips.items():
+                found[name] = max(flips, found.get(name, flips))
+        return found
+
+    def plot(self) -> "Figure":
+        """Draws where bytes, multiply-accumulates and milliseconds go, and which activations flipped, layer by layer.
+
+        Returns:
+            A figure of matplotlib, which a notebook shows; `figure.savefig(path)` writes it.
+
+        Raises:
+            ConversionError: matplotlib is not installed.
+        """
+        from bduo_tf.conversion.plotting import draw
+
+        return draw(self)
+
     def as_json(self) -> dict[str, Any]:
         return {
             "bytes": self.size,
@@ -59,6 +93,8 @@ class Report:
             "outputs": dict(self.outputs),
             "verified_on": self.verified_on,
             "verification": {name: v.as_json() for name, v in self.verifications.items()},
+            "layers": [layer.as_json() for layer in self.layers],
+            "timing": None if self.timing is None else self.timing.as_json(),
             "peers": {name: {"bytes": size, "trained": False} for name, size in self.peers.items()},
         }
 

@@ -5,6 +5,7 @@ Training writes such folders, and conversion and the benchmarks read them. All o
 
 from bduo_tf.runs.config import FORMAT, RunConfig
 from bduo_tf.runs.errors import RunError
+from bduo_tf.runs.evaluation import Evaluation
 from bduo_tf.runs.folder import RunFolder
 from bduo_tf.runs.metrics import Metrics, ModelMetrics
 from bduo_tf.runs.settings import OPTIMIZERS, SCHEDULES, Recipe, Settings
@@ -13,6 +14,7 @@ __all__ = [
     "FORMAT",
     "OPTIMIZERS",
     "SCHEDULES",
+    "Evaluation",
     "Metrics",
     "ModelMetrics",
     "Recipe",

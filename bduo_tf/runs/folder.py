@@ -14,6 +14,7 @@ from typing import Any
 from bduo_tf.files import replacing
 from bduo_tf.runs.config import FORMAT, RunConfig
 from bduo_tf.runs.errors import RunError
+from bduo_tf.runs.evaluation import Evaluation
 from bduo_tf.runs.metrics import Metrics
 from bduo_tf.runs.settings import Settings
 
@@ -66,6 +67,15 @@ class RunFolder:
     def curves(self) -> Path:
         """The picture of accuracy and loss over the epochs."""
         return self.path / "curves.png"
+
+    @property
+    def page(self) -> Path:
+        """The report: one page of HTML that shows the run, and what was converted of it."""
+        return self.path / "report.html"
+
+    @property
+    def _evaluation(self) -> Path:
+        return self.path / "evaluation.npz"
 
     @property
     def _config(self) -> Path:
@@ -132,6 +142,18 @@ class RunFolder:
     def write_metrics(self, metrics: Metrics) -> None:
         """Record the results so far."""
         _write(self._metrics, metrics.as_json())
+
+    def evaluation(self) -> Evaluation | None:
+        """What the final model does to the images that it is evaluated on; None if that is missing or damaged."""
+        try:
+            return Evaluation.load(self._evaluation)
+        except (OSError, ValueError):
+            return None
+
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        """Record what the final model does to the images that it is evaluated on."""
+        with replacing(self._evaluation) as temporary:
+            evaluation.save(temporary)
 
     def final(self) -> Path:
         """The file of the model to deploy.

@@ -5,8 +5,20 @@ from bduo_runtime._images import Fit
 from bduo_runtime._interpreter import Interpreter
 from bduo_runtime._library import delegate_path
 from bduo_runtime._metadata import Metadata
+from bduo_runtime._operators import Step, steps
 from bduo_runtime._scores import Prediction
 from bduo_runtime._timing import Latency, bench
 
-__all__ = ["Fit", "Interpreter", "Latency", "Metadata", "ModelError", "Prediction", "bench", "delegate_path"]
+__all__ = [
+    "Fit",
+    "Interpreter",
+    "Latency",
+    "Metadata",
+    "ModelError",
+    "Prediction",
+    "Step",
+    "bench",
+    "delegate_path",
+    "steps",
+]
 __version__ = "0.1.0"

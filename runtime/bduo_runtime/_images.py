@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Fit", "fit", "normalize", "quantize", "with_channels"]
+__all__ = ["Fit", "checked", "fit", "normalize", "quantize", "with_channels"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,28 @@ class Fit:
             raise ValueError("resize must be two positive integers, (height, width)")
         if type(self.whole) is not bool:
             raise ValueError("whole must be true or false")
+
+
+def checked(image: np.ndarray) -> np.ndarray:
+    """Checks that an array holds an image.
+
+    Args:
+        image: uint8, (height, width) or (height, width, 1 to 4).
+
+    Returns:
+        The image as (height, width, channels).
+
+    Raises:
+        ValueError: it is another array.
+    """
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
+        raise ValueError(
+            f"an image must be uint8 of shape (height, width, 3) or (height, width), or with transparency (height, "
+            f"width, 4) or (height, width, 2), not {image.dtype} of shape {image.shape}"
+        )
+    if image.size == 0:
+        raise ValueError(f"an image must have pixels, not the shape {image.shape}")
+    return image[..., None] if image.ndim == 2 else image
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:

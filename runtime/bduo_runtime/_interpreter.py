@@ -209,18 +209,10 @@ class Interpreter:
             described = ", ".join("x".join(map(str, s)) for s in shapes)
             raise ModelError(f"{self._name} does not take images of 1, 3 or 4 channels: its input is {described}")
         _, height, width, channels = shapes[0]
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
-            raise ValueError(
-                f"an image must be uint8 of shape (height, width, 3) or (height, width), or with transparency (height, "
-                f"width, 4) or (height, width, 2), not {image.dtype} of shape {image.shape}"
-            )
-        if image.size == 0:
-            raise ValueError(f"an image must have pixels, not the shape {image.shape}")
+        image = _images.checked(np.asarray(image))
         known = self.metadata if self.metadata.mean else self.metadata.with_range(-1, 1)
         if not {len(known.mean), len(known.std)} <= {1, channels}:
             raise ModelError(f"{self._name} has a normalization for other than its {channels} channels")
-        image = image[..., None] if image.ndim == 2 else image
         pixels = _images.fit(_images.with_channels(image, channels), (height, width), known.fit)
         values = _images.normalize(pixels, known.mean, known.std)[None]
         detail = self._inputs[0]

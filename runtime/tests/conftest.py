@@ -84,7 +84,8 @@ def lce_outputs(recorded: Path) -> Callable[[Path, np.ndarray], list[np.ndarray]
 @pytest.fixture(scope="session")
 def trained_fit(recorded: Path) -> Callable[[np.ndarray, tuple[int, int], bool], np.ndarray]:
     """trained_fit(image, size, known): what training makes of an image, whether its size is known beforehand or not."""
-    sources = [path.read_bytes() for path in sorted((RUNTIME.parent / "data").glob("*.py"))]
+    library = RUNTIME.parent / "bduo_tf"
+    sources = [path.read_bytes() for path in (library / "fitting.py", library / "data" / "images.py")]
 
     def run(image: np.ndarray, size: tuple[int, int], known: bool) -> np.ndarray:
         def make(path: Path) -> None:

@@ -113,14 +113,14 @@ def test_a_bad_image_does_not_stop_the_others(image, tmp_path, capsys):
 def test_an_image_lies_as_its_camera_says(tmp_path):
     """As phones write them: lying, with the way to turn them."""
     pillow = pytest.importorskip("PIL.Image")
-    from bduo_runtime._cli import _read_image
+    from bduo_runtime._pictures import read_picture
 
     pixels = np.arange(8 * 12, dtype=np.uint8).reshape(8, 12)
     orientation = pillow.Exif()
     orientation[0x0112] = 6
     path = tmp_path / "turned.png"
     pillow.fromarray(pixels).save(path, exif=orientation)
-    np.testing.assert_array_equal(_read_image(str(path))[..., 0], np.rot90(pixels, -1))
+    np.testing.assert_array_equal(read_picture(str(path))[..., 0], np.rot90(pixels, -1))
 
 
 def test_run_without_pillow(classifier, image, capsys, monkeypatch):
@@ -205,6 +205,7 @@ def test_bad_options(image, arguments, capsys):
     assert f"error: argument {arguments[0]}: " in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.starts_python
 def test_the_error_is_the_last_line(folder, image):
     """After what LiteRT prints itself, of the process as a whole."""
     shutil.copy(DESCRIBED, folder / "model.tflite")

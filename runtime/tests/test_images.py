@@ -8,8 +8,9 @@ import tiny
 
 import bduo_runtime
 from bduo_runtime import Fit
-from bduo_runtime._cli import _read_image, main
+from bduo_runtime._cli import main
 from bduo_runtime._images import fit, with_channels
+from bduo_runtime._pictures import read_picture
 
 pillow = pytest.importorskip("PIL.Image")
 
@@ -192,7 +193,7 @@ def test_hidden_colours_stay_hidden(name, tmp_path, capsys):
     path = tmp_path / f"picture.{suffix}"
     save(path, mode)
     shown, alpha = digits()
-    read = _read_image(str(path))
+    read = read_picture(str(path))
     np.testing.assert_array_equal(with_channels(read, 1)[..., 0], shown)
     np.testing.assert_array_equal(with_channels(read, 4)[..., 3], alpha)
     # The command's likeliest "class" is the brightest pixel of the picture.
@@ -207,7 +208,7 @@ def test_opaque_pictures_have_three_channels(tmp_path):
     for mode in ("RGB", "L", "P", "1", "CMYK", "LAB"):
         path = tmp_path / f"{mode}.tiff"
         pillow.new(mode, (4, 3)).save(path)
-        assert _read_image(str(path)).shape == (3, 4, 3), mode
+        assert read_picture(str(path)).shape == (3, 4, 3), mode
 
 
 def test_pillow_is_needed_for_resizing_only(monkeypatch):

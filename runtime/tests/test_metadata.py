@@ -280,6 +280,7 @@ def test_quantized_inputs(monkeypatch):
         interpreter.preprocess(image)
 
 
+@pytest.mark.starts_python
 def test_the_package_starts_without_pillow_and_tensorflow():
     code = "import sys, bduo_runtime; sys.exit(any(m in sys.modules for m in ('PIL', 'tensorflow')))"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -71,6 +71,7 @@ def run_python(program: str, *args: Path, **variables: str) -> subprocess.Comple
     return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
 
 
+@pytest.mark.starts_python
 @pytest.mark.parametrize("isa", ["nonsense", "AVX2", "avx", "portable "])
 def test_an_instruction_set_that_is_none(converted, isa):
     """Never another one silently: neither in Python nor in the command, also of a model that needs no kernel."""
@@ -87,12 +88,14 @@ def test_an_instruction_set_that_is_none(converted, isa):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.starts_python
 def test_no_instruction_set_named(converted):
     path = converted(("unquantized",), 0, (8, 8, 16))
     program = "import sys, bduo_runtime; bduo_runtime.Interpreter(sys.argv[1])"
     assert run_python(program, path, BDUO_RUNTIME_ISA="").returncode == 0
 
 
+@pytest.mark.starts_python
 def test_the_instruction_sets_of_this_machine(converted):
     """What is skipped above is what the machine lacks: some is there, and not that of another architecture."""
     path = converted(("unquantized",), 0, (8, 8, 16))

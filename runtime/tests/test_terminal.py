@@ -191,6 +191,21 @@ runpy.run_module("bduo_runtime", None, "__main__")
     assert (done.returncode, done.stderr) == (130, "python -m bduo_runtime: interrupted\n")
 
 
+def test_interrupting_a_watch(tmp_path):
+    """It is how one ends it: a summary, and no error."""
+    program = f"""
+import functools, os, runpy, signal, sys
+from bduo_runtime import _run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have been told to ignore it
+interrupt = lambda _: os.kill(os.getpid(), signal.{signal.SIGINT.name})
+_run.watch = functools.partial(_run.watch, sleep=interrupt)
+sys.argv[1:] = ["run", {str(DESCRIBED)!r}, "--watch", {str(tmp_path)!r}]
+runpy.run_module("bduo_runtime", None, "__main__")
+"""
+    done = run(program=program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 pictures, 0.0 a second\n", "")
+
+
 def test_a_fault_of_our_own():
     """A traceback, and with it what LiteRT said."""
     program = f"""

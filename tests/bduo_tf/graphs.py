@@ -5,6 +5,7 @@ layers to a tensor when called. Steps adapt to the tensor they meet (a stride or
 is left out), so that any sequence of them is a network.
 """
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ IMAGE = (8, 8, 3)
 
 # Hypothesis does not shrink failing programs: that would take minutes, and they are short as they are drawn.
 GENERATE = (Phase.explicit, Phase.generate)
+MANY = int(os.environ.get("BDUO_EXAMPLES", "10"))
+"""How many random graphs of each kind the slow tests try: BDUO_EXAMPLES=100 searches longer than CI has time for."""
 
 
 LARQ = {

@@ -13,6 +13,7 @@ from bduo_tf.backend import keras, lq
 from bduo_tf.conversion.inspection import operators
 from tests.bduo_tf.graphs import (
     GENERATE,
+    MANY,
     Activation,
     Branches,
     Conv,
@@ -181,7 +182,7 @@ def test_random_convolutions(first, second, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, phases=GENERATE)
+@settings(max_examples=MANY, phases=GENERATE)
 @given(first=convs(deployable=True), second=convs(deployable=True), seed=st.integers(0, 99))
 def test_many_random_convolutions(first, second, seed):
     program = Program((first, PoolThenNorm(second, 2)), seed=seed, channels=4)

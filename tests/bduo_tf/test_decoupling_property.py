@@ -11,6 +11,7 @@ from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
     GENERATE,
     HEADS,
+    MANY,
     Activation,
     Branches,
     Conv,
@@ -107,7 +108,7 @@ def test_decoupled_equals_coupled_on_random_graphs(kind, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", step_kinds())
-@settings(max_examples=30, phases=GENERATE)
+@settings(max_examples=MANY, phases=GENERATE)
 @given(data=st.data())
 def test_decoupled_equals_coupled_on_many_random_graphs(kind, data):
     check(data.draw(programs(kind)))

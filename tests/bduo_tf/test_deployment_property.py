@@ -13,6 +13,7 @@ from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
     GENERATE,
     HEADS,
+    MANY,
     Activation,
     Branches,
     Conv,
@@ -145,7 +146,7 @@ def test_deployed_equals_binary_on_random_graphs(kind, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", step_kinds(deployable=True))
-@settings(max_examples=30, phases=GENERATE)
+@settings(max_examples=MANY, phases=GENERATE)
 @given(data=st.data())
 def test_deployed_equals_binary_on_many_random_graphs(kind, data):
     check(data.draw(programs(kind, deployable=True)))

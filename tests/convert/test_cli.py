@@ -47,7 +47,7 @@ def test_a_file_is_written_and_verified(keras_file, tmp_path, capsys):
     assert summary["bytes"] == output.stat().st_size
     assert list(summary["verification"]) == ["LCE", "bduo_runtime"]
     assert all(v["agreeing"] == v["images"] == 70 for v in summary["verification"].values())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json", "out.tflite"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.html", "out.json", "out.tflite"]
     text = capsys.readouterr().out
     assert text.count("arg max    agrees on 70 of 70") == 2
     assert "5 LceBconv2d" in text
@@ -87,7 +87,7 @@ def test_a_failed_verification_writes_no_file(keras_file, tmp_path, monkeypatch,
     monkeypatch.setattr(keras_to_tflite, "convert_lce", lambda *_: other)
     output = tmp_path / "out.tflite"
     assert main([str(keras_file), "-o", str(output), "--samples", "32"]) == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.html", "out.json"]
     assert json.loads(output.with_suffix(".json").read_text())["output"] is None
     captured = capsys.readouterr()
     assert "FAILED: the arg max agrees on" in captured.out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bduo_runtime
-from bduo_runtime import _cli
+from bduo_runtime import _pictures
 from bduo_runtime._images import fit
 from bduo_tf.backend import keras, tf
 from bduo_tf.conversion.metadata import Metadata, add_metadata
@@ -67,7 +67,7 @@ def test_photographs_in_files(kind, tmp_path):
     file.write_bytes(content.getvalue())
     fitted = choose_fit((None, None), (224, 224))
     here = scale(fit_image(decode(tf.constant(content.getvalue()), 3), fitted, (224, 224))).numpy()
-    there = device(fitted, (224, 224), 3).preprocess(_cli._read_image(str(file)))[0]
+    there = device(fitted, (224, 224), 3).preprocess(_pictures.read_picture(str(file)))[0]
     assert np.abs(here - there).max() <= 1.01 * GREY_LEVEL
 
 
@@ -90,5 +90,7 @@ def test_the_hidden_colours_of_a_transparent_picture_do_not_show(mode, tmp_path)
     picture = picture.quantize() if mode == "P" else picture.convert(mode)
     picture.save(tmp_path / "a.png")
     expected = scale(tf.constant(np.repeat(visible[..., None], 3, 2))).numpy()
-    read = device(choose_fit((32, 32), (32, 32)), (32, 32), 3).preprocess(_cli._read_image(str(tmp_path / "a.png")))
+    read = device(choose_fit((32, 32), (32, 32)), (32, 32), 3).preprocess(
+        _pictures.read_picture(str(tmp_path / "a.png"))
+    )
     np.testing.assert_allclose(read[0], expected, atol=GREY_LEVEL)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import bduo_runtime
-from bduo_runtime import _cli
+from bduo_runtime import _pictures
 from bduo_runtime._images import with_channels
 from bduo_tf import data
 from bduo_tf.backend import keras
@@ -43,7 +43,7 @@ def _load(root: Path, **options) -> data.Dataset:
 def test_every_kind_of_file_is_read_as_the_device_reads_it(kind: str, tmp_path: Path) -> None:
     file = save(draw("disc", (40, 24), 3), tmp_path / "a", kind)
     here = pictures.read_picture(file)
-    np.testing.assert_array_equal(here, with_channels(_cli._read_image(str(file)), 3))
+    np.testing.assert_array_equal(here, with_channels(_pictures.read_picture(str(file)), 3))
     assert here.shape == (24, 40, 3)  # the rotated picture too
     expected = np.asarray(draw("disc", (40, 24), 3))
     if kind == "png":
@@ -134,7 +134,7 @@ def test_pixels_are_the_device_s(tmp_path: Path) -> None:
     device = bduo_runtime.Interpreter(add_metadata(file, Metadata("net", (), INPUT_RANGE, 3, fit=dataset.fit)))
     for images, part in ((dataset.train, source.train), (dataset.test, source.test)):
         for (here, _), path in zip(images.as_numpy_iterator(), _files(part), strict=True):
-            there = device.preprocess(_cli._read_image(str(root / path)))[0]
+            there = device.preprocess(_pictures.read_picture(str(root / path)))[0]
             assert np.abs(here - there).max() <= 1.01 * 2 / 255, path
 
 

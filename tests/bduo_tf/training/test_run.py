@@ -38,10 +38,12 @@ def test_files(finished: tuple[Path, str]) -> None:
         "coupled.keras",
         "curves.png",
         "decoupled.keras",
+        "evaluation.npz",
         "fine_tuned.keras",
         "history-coupled.csv",
         "history-fine_tuned.csv",
         "metrics.json",
+        "report.html",
         "tensorboard",
         "versions.json",
     ]
