@@ -141,8 +141,8 @@ def parser() -> argparse.ArgumentParser:
         "--init",
         type=Path,
         metavar="RUN",
-        help="start from the weights of another run's model, layer by layer where the shapes agree, so that few "
-        "pictures suffice (default: random weights)",
+        help="start from the weights of another run's model, layer by layer where the shapes agree: for few "
+        "pictures or few epochs (default: random weights)",
     )
     add("--seed", type=_number(int, 0, 2**31), default=0, help="(default: %(default)s)")
     add(

@@ -24,21 +24,39 @@ class Donor:
     Attributes:
         file: where it lies.
         model: the model.
-        made_for: the shape of its input and its number of classes.
+        input_shape: (height, width, channels) of its input.
+        class_names: the names of the classes that its last layer tells apart.
     """
 
     file: Path
     model: keras.Model
-    made_for: tuple[tuple[int, int, int], int]
+    input_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+    @property
+    def made_for(self) -> tuple[tuple[int, int, int], int]:
+        """The shape of its input and its number of classes."""
+        return self.input_shape, len(self.class_names)
 
     def fitting(self, model: keras.Model) -> list[_Key]:
         """The layers of `model` that can take the weights of a layer of the donor."""
         given = _layers(self.model)
         return [key for key, layer in _layers(model).items() if _shapes(layer) == _shapes(given.get(key))]
 
-    def give(self, model: keras.Model) -> str:
-        """Sets the weights of each layer that fits; returns which layers those are, in one line."""
+    def give(self, model: keras.Model, class_names: tuple[str, ...]) -> str:
+        """Sets the weights of each layer that fits.
+
+        Args:
+            model: the network that takes the weights.
+            class_names: its classes. If they are not the donor's, the last layer starts anew even if it fits, since it
+                would be sure of wrong answers.
+
+        Returns:
+            Which layers have the donor's weights now, in one line.
+        """
         given, taking, fitting = _layers(self.model), _layers(model), self.fitting(model)
+        if class_names != self.class_names:
+            fitting = [key for key in fitting if key != list(taking)[-1]]
         for key in fitting:
             taking[key].set_weights(given[key].get_weights())
         anew = [layer.name for key, layer in taking.items() if key not in fitting]
@@ -68,7 +86,8 @@ def open_donor(settings: Settings) -> Donor:
         raise OptionError("--init", f"the run in {run.path} has no trained model yet.")
     made_for = config.input_shape, len(config.class_names)
     model = network(settings, (*settings.recipe.image_size, config.input_shape[2]), made_for[1], made_for)()
-    best = max((Donor(file, _load(file), made_for) for file in files), key=lambda donor: len(donor.fitting(model)))
+    donors = (Donor(file, _load(file), config.input_shape, config.class_names) for file in files)
+    best = max(donors, key=lambda donor: len(donor.fitting(model)))
     layers, fitting = _layers(model), best.fitting(model)
     if 2 * len(fitting) < len(layers):
         key = next(key for key in layers if key not in fitting)

@@ -142,7 +142,7 @@ def begin_from(training: Training, donor: Donor, model: keras.Model) -> None:
         donor: the other model.
         model: the network of the first stage; it is changed.
     """
-    training.say(donor.give(model))
+    training.say(donor.give(model, training.dataset.class_names))
     if training.distribution.chief:
         training.run.initial.parent.mkdir(exist_ok=True)
         with replacing(training.run.initial) as temporary:

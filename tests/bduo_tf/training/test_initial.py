@@ -48,7 +48,7 @@ def test_the_model_of_the_same_form_is_taken(method: str, model: str, other: Pat
     donor = open_donor(settings)
     assert donor.file == other / f"{model}.keras"
     new = network(settings, (16, 16, 1), CLASSES, donor.made_for)()
-    assert "layers start with the weights of" in donor.give(new)
+    assert donor.give(new, tuple("abcd")).endswith(f" layers start with the weights of {other}/{model}.keras.")
     for given, taken in zip(donor.model.get_weights(), new.get_weights(), strict=True):
         np.testing.assert_array_equal(given, taken)
 
@@ -60,7 +60,7 @@ def test_what_does_not_fit_starts_anew(other: Path, tmp_path: Path) -> None:
     new = network(settings, (16, 16, 3), 10, donor.made_for)()
     layers = [layer for layer in new.layers if layer.weights]
     before = {layer.name: layer.get_weights() for layer in layers}
-    said = donor.give(new)
+    said = donor.give(new, tuple("0123456789"))
     first, last = layers[0].name, layers[-1].name
     assert said == (
         f"{len(layers) - 2} of {len(layers)} layers start with the weights of {other}/coupled.keras, all but {first}, "
@@ -85,6 +85,15 @@ def test_hardly_anything_fits(other: Path, tmp_path: Path, capsys, monkeypatch) 
         error,
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_of_other_classes_the_last_layer_starts_anew_though_it_fits(other: Path, tmp_path: Path) -> None:
+    settings = _settings(tmp_path, "--init", str(other))
+    donor = open_donor(settings)
+    new = network(settings, (16, 16, 1), CLASSES, donor.made_for)()
+    last = new.get_layer("conv7").get_weights()
+    assert donor.give(new, tuple("efgh")).endswith("coupled.keras, all but conv7.")
+    np.testing.assert_array_equal(new.get_layer("conv7").get_weights()[0], last[0])
 
 
 @pytest.mark.parametrize(
@@ -123,7 +132,8 @@ def test_names_that_keras_numbers() -> None:
     first, second = model(), model()
     assert first.layers[1].name != second.layers[1].name
     assert (
-        Donor(Path("a.keras"), first, ((4, 4, 1), 3)).give(second) == "3 of 3 layers start with the weights of a.keras."
+        Donor(Path("a.keras"), first, (4, 4, 1), tuple("abc")).give(second, tuple("abc"))
+        == "3 of 3 layers start with the weights of a.keras."
     )
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
