@@ -1,5 +1,6 @@
 """Finds the delegate, a shared library, and loads it for LiteRT."""
 
+import contextlib
 import ctypes
 import operator
 import os
@@ -45,6 +46,17 @@ def delegate_path() -> str:
     return str(path.absolute())  # a file name alone would be looked for among the system's libraries
 
 
+class _Delegate(litert.Delegate):  # type: ignore[misc]  # LiteRT has no types
+    """LiteRT's delegate, without the message that it prints where Python ends before the interpreter is deleted.
+
+    Then LiteRT's own modules may be empty already. What it cannot free any more, the end of the process frees.
+    """
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError, TypeError):
+            super().__del__()
+
+
 def load(num_threads: int, report: str | None) -> Any:
     """Loads the delegate.
 
@@ -73,6 +85,6 @@ def load(num_threads: int, report: str | None) -> Any:
     except (OSError, AttributeError) as e:
         raise OptionError(f"{path} is not the delegate: {e}") from None
     try:
-        return litert.load_delegate(path, options)
+        return _Delegate(path, options)
     except ValueError as e:  # the last line of the message comes from the delegate
         raise OptionError(str(e).splitlines()[-1].removeprefix("bduo_runtime: ")) from None

@@ -4,6 +4,7 @@ import concurrent.futures
 import ctypes
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,19 @@ def test_model_without_binary_operators(converted, lce_outputs):
     path = converted(("unquantized",), 0, SHAPE)
     x = images(2)
     np.testing.assert_allclose(bduo_runtime.Interpreter(path).predict(x), lce_outputs(path, x)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.starts_python
+def test_the_end_of_python_is_silent(model):
+    """An interpreter may outlive LiteRT's modules, whose contents Python deletes in an order of its own."""
+    program = (
+        "import sys, bduo_runtime, ai_edge_litert.interpreter as litert\n"
+        "interpreter = bduo_runtime.Interpreter(sys.argv[1])\n"
+        "litert.ctypes = None\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(model)], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Exception ignored" not in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not installed")
