@@ -64,7 +64,7 @@ def _convert(args: argparse.Namespace) -> int:
         image_size=args.image_size,
         class_names=labels,
         input_range=dataset.input_range if dataset else args.limits,
-        fit=dataset.fit if dataset else None,
+        fit=source.config.fit if source.config else dataset.fit if dataset else None,
         scores=args.scores,
         samples=args.samples,
         seed=args.seed,
@@ -126,7 +126,16 @@ def _dataset(args: argparse.Namespace, source: Source) -> "Dataset | None":
         raise ConversionError(f"Model {model.name!r} takes {inputs}, not the scaled images of {name}: no --dataset.")
     [shape] = shapes
     folder = args.data_dir or (trained.data_dir if trained and not args.dataset else None)
+    if name.startswith("folder:") and not args.dataset and not Path(name.removeprefix("folder:")).is_dir():
+        raise ConversionError(
+            f"The pictures of the run are not in {name.removeprefix('folder:')} any more: "
+            "say where they are by --dataset folder:PATH."
+        )
     dataset = _loaded(name, shape[:2], folder)
+    if source.config and not args.dataset and dataset.class_names != source.config.class_names:
+        raise ConversionError(
+            f"{name} has other classes than when the run was trained: name one that has them by --dataset."
+        )
     if dataset.input_shape != shape:
         raise ConversionError(f"Model {model.name!r} takes images of shape {shape}, {name} has {dataset.input_shape}.")
     if args.limits:

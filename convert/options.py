@@ -155,7 +155,11 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_verification_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--dataset", help="verify on the test images of this data set (default: that of the run)")
+    group.add_argument(
+        "--dataset",
+        help="verify on the test images of this data set, or of the folder of pictures folder:PATH (default: that of "
+        "the run)",
+    )
     group.add_argument("--data-dir", type=Path, help=f"where the data set is, as for `{program('train')}`")
     group.add_argument(
         "--samples", type=int, help="verify on that many images (default: the whole test set, or 256 seeded inputs)"

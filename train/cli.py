@@ -1,7 +1,8 @@
 """The command line of training: options become settings, settings a run, and errors one line each."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bduo_terminal import program
 from bduo_tf import data
@@ -13,9 +14,10 @@ from bduo_tf.training.callbacks import DivergenceError
 from bduo_tf.training.distribution import Distribution, distribution
 from bduo_tf.training.errors import OptionError, failure
 from bduo_tf.training.evaluation import evaluated
+from bduo_tf.training.initial import Donor, open_donor
 from bduo_tf.training.methods import METHODS, stages
 from bduo_tf.training.report import draw_curves, table
-from bduo_tf.training.stages import Training, be_deterministic, disk_estimate, run_stages
+from bduo_tf.training.stages import Training, be_deterministic, begin_from, disk_estimate, run_stages
 
 from .options import option, parser, recipe_of
 from .recipes import find
@@ -75,20 +77,23 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Settings, RunFolder, str]:
 
     Raises:
         OptionError: options contradict each other.
+        DataError: the data set cannot be of that name.
         SystemExit: argparse refuses them.
     """
     args = parser().parse_args(argv)
-    recipe = recipe_of(args, args.method, find(args.network, args.dataset))
+    dataset = data.absolute_name(args.dataset)
+    recipe = recipe_of(args, args.method, find(args.network, dataset))
     if args.strategy != "none":
         _require_distributable(recipe)
     settings = Settings(
         network=args.network,
-        dataset=args.dataset,
+        dataset=dataset,
         method=args.method,
         data_dir=None if args.data_dir is None else str(args.data_dir.expanduser().absolute()),
         seed=args.seed,
         validation=args.validation,
         recipe=recipe,
+        init=None if args.init is None else str(args.init.expanduser().absolute()),
     )
     return settings, RunFolder(args.run), args.strategy
 
@@ -144,12 +149,18 @@ def _load(settings: Settings) -> data.Dataset:
 
 def _train(settings: Settings, run: RunFolder, distribution: Distribution) -> Metrics:
     be_deterministic(settings.seed)
+    donor = _donor(settings, run)
     dataset = _load(settings)
+    if dataset.remark:
+        distribution.say(dataset.remark)
     distribution.require_images(dataset, settings.recipe.batch_size)
-    try:
-        model = network(settings, dataset.input_shape, len(dataset.class_names))()
-    except ValueError as e:
-        raise OptionError("--width" if str(e).startswith("duo_widths") else "--image-size", str(e)) from e
+    training = Training(settings, dataset, run, distribution)
+    if settings.init is not None and donor is None:
+        model = training.load_initial()
+    else:
+        weighed = donor.made_for if donor else None
+        with _refusing_networks():
+            model = network(settings, dataset.input_shape, len(dataset.class_names), weighed)()
     run.require_space(disk_estimate(model))
     if distribution.chief:
         run.write_config(
@@ -170,4 +181,25 @@ def _train(settings: Settings, run: RunFolder, distribution: Distribution) -> Me
         f"{dataset.num_train} training images, {dataset.num_test} to evaluate on, {dataset.input_shape}"
         + (f"; {distribution.replicas} replicas" if distribution.replicas > 1 else "")
     )
-    return run_stages(Training(settings, dataset, run, distribution))
+    if donor is not None:
+        begin_from(training, donor, model)
+    return run_stages(training)
+
+
+def _donor(settings: Settings, run: RunFolder) -> Donor | None:
+    """What the weights are taken from; None if that was done before, or is not asked for."""
+    if settings.init is None or run.initial.exists():
+        return None
+    with _refusing_networks():
+        return open_donor(settings)
+
+
+@contextlib.contextmanager
+def _refusing_networks() -> Iterator[None]:
+    """Turns the error of a network that cannot be built into one that names the option."""
+    try:
+        yield
+    except OptionError:
+        raise
+    except ValueError as e:
+        raise OptionError("--width" if str(e).startswith("duo_widths") else "--image-size", str(e)) from e

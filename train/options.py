@@ -116,7 +116,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("network", choices=tuple(networks.NETWORKS), help="a network of the paper")
     add = parser.add_argument_group("what and where").add_argument
-    add("--dataset", required=True, help="digits, or an image-classification data set of TensorFlow Datasets")
+    add(
+        "--dataset",
+        required=True,
+        help="digits, an image-classification data set of TensorFlow Datasets, or folder:PATH for pictures of your own "
+        "in PATH/class/ or in PATH/train/class/ and PATH/test/class/",
+    )
     add(
         "--data-dir",
         type=Path,
@@ -132,6 +137,13 @@ def parser() -> argparse.ArgumentParser:
         help="how the network is trained, one of the methods below (default: %(default)s)",
     )
     add("--scheme", choices=_SCHEMES, dest="method", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    add(
+        "--init",
+        type=Path,
+        metavar="RUN",
+        help="start from the weights of another run's model, layer by layer where the shapes agree: for few "
+        "pictures or few epochs (default: random weights)",
+    )
     add("--seed", type=_number(int, 0, 2**31), default=0, help="(default: %(default)s)")
     add(
         "--validation",

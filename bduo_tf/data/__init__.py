@@ -1,6 +1,7 @@
 """Image-classification data sets as batches for training, evaluation and calibration. Knows nothing of networks."""
 
 from bduo_tf.data.errors import DataError
+from bduo_tf.data.folder import absolute_name
 from bduo_tf.data.images import AUGMENTATIONS, SCALING, scale
 from bduo_tf.data.loading import Dataset, describe, load
 from bduo_tf.data.pipeline import steps_per_epoch, test_batches, test_steps, train_batches
@@ -14,6 +15,7 @@ __all__ = [
     "Dataset",
     "Fit",
     "Share",
+    "absolute_name",
     "describe",
     "load",
     "scale",

@@ -12,6 +12,7 @@ __all__ = ["steps_per_epoch", "test_batches", "test_steps", "train_batches"]
 
 _SHUFFLE_BYTES = 2**30  # the memory for images that are shuffled
 _FILE_BYTES = 2**17  # the size of an image file that is reckoned with: ImageNet's files have 110 kB in the mean
+_PATH_BYTES = 2**8
 
 
 def _tuned(batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -65,8 +66,10 @@ def train_batches(
     images, size = dataset.train_pixels, height * width * channels
     if augmentation == "resized_crop_flip" and dataset.train_files is not None:
         # Files are shuffled before they are decoded, so that each worker decodes its own share only.
-        images, size = dataset.train_files, _FILE_BYTES
-        augment = functools.partial(resized_crop_flip, size=(height, width), channels=channels)
+        images, read = dataset.train_files, dataset.read_file
+        crop = functools.partial(resized_crop_flip, size=(height, width), channels=channels)
+        size = _PATH_BYTES if read else _FILE_BYTES
+        augment = (lambda file, seed: crop(read(file), seed)) if read else crop
     # If all images fit into the buffer, every order is possible; else images stay near their place.
     buffer = max(1, min(dataset.num_train, _SHUFFLE_BYTES // size))
 

@@ -26,7 +26,7 @@ class RunConfig:
         scaling: how pixels become the network's input, as in `bduo_tf.data.Dataset`.
         num_train: number of training images.
         num_test: number of images that are evaluated on.
-        test_split: which images those are, in the words of TensorFlow Datasets.
+        test_split: which images those are, as in `bduo_tf.data.Dataset`.
         stages: the names of the models that are trained, in order.
         format: `FORMAT`, or that of the program that wrote the file.
     """

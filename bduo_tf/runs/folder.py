@@ -21,6 +21,7 @@ from bduo_tf.runs.settings import Settings
 __all__ = ["RunFolder"]
 
 _PACKAGES = ("tensorflow", "tf-keras", "larq", "tensorflow-datasets", "numpy")
+_IMAGES = ("class_names", "fit", "input_shape", "num_train", "num_test")  # what a run's configuration says of them
 
 
 class RunFolder:
@@ -49,6 +50,14 @@ class RunFolder:
     def backup(self, stage: str) -> Path:
         """The folder of the checkpoint that an unfinished stage continues from."""
         return self.backups / stage
+
+    @property
+    def initial(self) -> Path:
+        """The file of the model that the first stage starts from, if it starts from the weights of another run.
+
+        Once it is there, the other run is not needed any more.
+        """
+        return self.backups / "initial.keras"
 
     def tensorboard(self, stage: str) -> Path:
         """The folder of a stage's TensorBoard logs."""
@@ -90,7 +99,21 @@ class RunFolder:
             raise RunError(f"{self._config} cannot be read: {e}.") from e
 
     def write_config(self, config: RunConfig) -> None:
-        """Record the run as it is started, and the packages that it is trained with."""
+        """Record the run as it is started, and the packages that it is trained with.
+
+        Raises:
+            RunError: the folder holds the same run, on images that are not these.
+        """
+        if self._config.exists():
+            held = self.config()
+            if any(getattr(held, name) != getattr(config, name) for name in _IMAGES):
+                raise RunError(
+                    f"{config.settings.dataset} has changed since the run in {self.path} began. It had "
+                    f"{held.num_train} training and {held.num_test} test images of {len(held.class_names)} classes, "
+                    f"and has {config.num_train} and {config.num_test} of {len(config.class_names)} now, or they are "
+                    "of other classes or sizes: choose another --run.",
+                    setting="dataset",
+                )
         _write(self._config, config.as_json())
         _write(
             self.path / "versions.json",

@@ -79,12 +79,13 @@ class Settings:
 
     Attributes:
         network: a key of `bduo_tf.networks.NETWORKS`.
-        dataset: a name for `bduo_tf.data.load`.
+        dataset: a name for `bduo_tf.data.load`. The path of a folder of pictures is absolute.
         method: a key of `bduo_tf.training.methods.METHODS`.
         data_dir: the absolute path of the folder of the data set; None for the usual one.
         seed: seeds the weights, the order of the images and their augmentation.
         validation: fraction of the training images to evaluate on instead of the test images.
         recipe: the rest.
+        init: the absolute path of another run's folder, from whose weights this run starts; None for random weights.
     """
 
     network: str
@@ -94,6 +95,7 @@ class Settings:
     seed: int = 0
     validation: float = 0.0
     recipe: Recipe = field(default_factory=Recipe)
+    init: str | None = None
 
     def values(self) -> dict[str, Any]:
         """The settings as JSON values, by the names of the command's options without their dashes."""

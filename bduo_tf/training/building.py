@@ -12,7 +12,12 @@ from bduo_tf.training.methods import METHODS
 __all__ = ["coupled_widths", "network"]
 
 
-def network(settings: Settings, input_shape: tuple[int, int, int], classes: int) -> Callable[[], keras.Model]:
+def network(
+    settings: Settings,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    weighed: tuple[tuple[int, int, int], int] | None = None,
+) -> Callable[[], keras.Model]:
     """A function that builds the network of a run's first stage, untrained and uncompiled.
 
     What is costly and does not depend on the seed is done here and not in that function. So a model depends on nothing
@@ -22,13 +27,15 @@ def network(settings: Settings, input_shape: tuple[int, int, int], classes: int)
         settings: of the run.
         input_shape: (height, width, channels).
         classes: number of logits.
+        weighed: the input shape and the number of classes for which the widths of a coupled network are found, so that
+            networks for different pictures can have the same layers; None stands for its own.
 
     Raises:
         ValueError: the network cannot be built for such an input, or with such a width.
     """
     r, method = settings.recipe, METHODS[settings.method]
     if method.form == "coupled":
-        widths = coupled_widths(settings.network, r.width, r.levels, input_shape, classes)
+        widths = coupled_widths(settings.network, r.width, r.levels, *(weighed or (input_shape, classes)))
     else:
         widths = networks.paper_widths(settings.network, "baseline", r.width)
 

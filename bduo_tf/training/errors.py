@@ -30,6 +30,8 @@ def failure(error: BaseException) -> str | None:
     if isinstance(error, tf.errors.OpError) and "IteratorGetNext" in text:
         if label := re.search(r"\[(a label is not .*?):\] \[(.*?)\]", text):
             return f"--dataset: {label[1]}, but {label[2]}"
+        if picture := re.search(r"(a picture is gone or damaged): \[([^{].*?)\]", text):
+            return f"--dataset: {picture[1]}: {picture[2]}"
         return f"--dataset: an image cannot be read ({type(error).__name__}: {shown})"
     if isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)):
         # What collective operations raise when a worker that they wait for is gone.

@@ -16,12 +16,21 @@ from bduo_tf.runs import Metrics, ModelMetrics, RunFolder, Settings
 from bduo_tf.training.building import network
 from bduo_tf.training.callbacks import EpochRecord, SeedEpochs
 from bduo_tf.training.distribution import ALONE, Distribution
+from bduo_tf.training.initial import Donor
 from bduo_tf.training.methods import METHODS, Stage, stages
 from bduo_tf.training.optimization import compile_model, optimizer
 from bduo_tf.training.statistics import estimate_norms
 from bduo_tf.training.transfer import softened
 
-__all__ = ["Training", "be_deterministic", "disk_estimate", "run_stages", "saved_epochs", "train_stage"]
+__all__ = [
+    "Training",
+    "be_deterministic",
+    "begin_from",
+    "disk_estimate",
+    "run_stages",
+    "saved_epochs",
+    "train_stage",
+]
 
 _NORM_BATCH = 256
 
@@ -61,6 +70,10 @@ class Training:
         """A model that is finished, uncompiled."""
         return keras.models.load_model(self.run.model(name), compile=False)
 
+    def load_initial(self) -> keras.Model:
+        """The model that the first stage starts from if that has weights of another run, uncompiled."""
+        return keras.models.load_model(self.run.initial, compile=False)
+
     def train_batches(self, stage: Stage, start_epoch: int) -> Any:
         """The images of a stage from an epoch on, in batches that all workers share."""
         return self.distribution.batches(
@@ -89,6 +102,9 @@ class Training:
 def run_stages(training: Training) -> Metrics:
     """Train what of the run is not yet trained.
 
+    Args:
+        training: the run. If it is to start from the weights of another, `begin_from` has been called.
+
     Returns:
         How good each model is; and the one to deploy.
 
@@ -97,8 +113,12 @@ def run_stages(training: Training) -> Metrics:
     """
     settings, run = training.settings, training.run
     first, *rest = stages(settings)
-    build = network(settings, training.dataset.input_shape, len(training.dataset.class_names))
-    train_stage(training, first, build)
+    if settings.init is None:
+        start = network(settings, training.dataset.input_shape, len(training.dataset.class_names))
+    else:
+        training.distribution.wait()  # until the chief has written that file
+        start = training.load_initial
+    train_stage(training, first, start)
     last = first.name
     if METHODS[settings.method].decoupled == "between":
         _decouple(training, last)
@@ -112,6 +132,21 @@ def run_stages(training: Training) -> Metrics:
         metrics = Metrics(metrics.models, final=last)
         run.write_metrics(metrics)
     return metrics
+
+
+def begin_from(training: Training, donor: Donor, model: keras.Model) -> None:
+    """Give a new model the weights of another run's, and keep it as what the first stage starts from.
+
+    Args:
+        training: the run.
+        donor: the other model.
+        model: the network of the first stage; it is changed.
+    """
+    training.say(donor.give(model, training.dataset.class_names))
+    if training.distribution.chief:
+        training.run.initial.parent.mkdir(exist_ok=True)
+        with replacing(training.run.initial) as temporary:
+            model.save(temporary)
 
 
 def saved_epochs(backup: Path) -> int:

@@ -37,6 +37,7 @@ class Row:
 
 
 _RESULTS = tuple(f.name for f in dataclasses.fields(Row) if f.name != "settings")
+_FOLDERS = ("data_dir", "init")  # settings that rows leave out: they say where things lie on one machine
 _TEXTS = {f.name for kind in (Settings, Recipe) for f in dataclasses.fields(kind) if f.type is str}
 
 
@@ -58,10 +59,8 @@ def write_rows(file: Path, rows: Iterable[Row]) -> None:
     contents = []
     for row in rows:
         values = {**row.settings.values(), **{name: getattr(row, name) for name in _RESULTS}}
-        del values["data_dir"]
-        contents.append({k: v if k in _TEXTS else json.dumps(v) for k, v in values.items()})
-    columns = [*Settings("", "").values(), *_RESULTS]
-    columns.remove("data_dir")
+        contents.append({k: v if k in _TEXTS else json.dumps(v) for k, v in values.items() if k not in _FOLDERS})
+    columns = [name for name in (*Settings("", "").values(), *_RESULTS) if name not in _FOLDERS]
     with replacing(file) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()

@@ -67,9 +67,29 @@ def test_a_prepared_set_of_any_kind(tmp_path: Path) -> None:
     assert error.value.argument == "image_size"
 
 
-def test_a_set_without_test_images(tmp_path: Path) -> None:
-    _prepare("lone", tmp_path, train=6)
-    with pytest.raises(data.DataError, match=r"needs the splits .* but has train") as error:
+def test_of_a_set_without_test_images_some_are_set_aside(tmp_path: Path) -> None:
+    _prepare("lone", tmp_path, train=20)
+    dataset = data.load("lone", (16, 16), tmp_path)
+    assert (dataset.num_train, dataset.num_test, dataset.test_split) == (16, 4, "20% of each class of train")
+    assert sorted(int(label) for _, label in dataset.test_pixels) == [0, 0, 1, 1]
+    for images in (dataset.train_pixels, dataset.test_pixels):
+        for image, label in images:
+            np.testing.assert_array_equal(image, np.full((16, 16, 3), 255 * int(label)))
+    # Images of this set differ in height, so that these tell which ones they are.
+    heights = [
+        [
+            int(tf.io.extract_jpeg_shape(f)[0] if tf.io.is_jpeg(f) else tf.shape(tf.io.decode_png(f))[0])
+            for f, _ in files
+        ]
+        for files in (dataset.train_files, data.load("lone", (16, 16), tmp_path, validation=0.25).train_files)
+    ]
+    assert [len(set(part)) for part in heights] == [16, 12]
+    assert set(heights[1]) < set(heights[0])
+
+
+def test_a_set_without_training_images(tmp_path: Path) -> None:
+    _prepare("lone", tmp_path, test=6)
+    with pytest.raises(data.DataError, match=r"needs the split 'train', but has test") as error:
         data.load("lone", (16, 16), tmp_path)
     assert error.value.argument == "name"
 

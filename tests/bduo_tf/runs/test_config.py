@@ -64,7 +64,7 @@ def test_read_as_written(tmp_path: Path) -> None:
 
 def test_every_setting_is_written() -> None:
     recipe = Recipe(drops=(0.5,), fine_tune_drops=(0.25, 0.75), norms=True, clip=0.5, schedule="continued")
-    settings = Settings("resnet18", "cifar10", "duo3", "/data", 7, 0.1, recipe)
+    settings = Settings("resnet18", "cifar10", "duo3", "/data", 7, 0.1, recipe, "/runs/other")
     assert Settings.from_values(json.loads(json.dumps(settings.values()))) == settings
 
 

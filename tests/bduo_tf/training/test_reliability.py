@@ -164,7 +164,7 @@ def test_an_image_that_cannot_be_read(kind: str, tmp_path: Path, capsys: pytest.
 
 def test_a_label_that_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     """Beyond those that are looked at beforehand."""
-    monkeypatch.setattr("bduo_tf.data.loading._LABELS", 1)
+    monkeypatch.setattr("bduo_tf.data.catalog._LABELS", 1)
     _stripes(tmp_path, wrong=7)
     options = ["--dataset", "stripes", "--data-dir", str(tmp_path / "data"), "--epochs", "1", "--batch-size", "4"]
     assert cli.main(arguments(tmp_path / "run", *options)) == 1

@@ -20,7 +20,8 @@ def command(settings: Settings, run: Path) -> list[str]:
     """Of `python -m train`, with all that a row has and the command has an option for."""
     values = settings.values()
     argv = [values.pop("network"), "--run", str(run)]
-    del values["data_dir"], values["drops"], values["fine_tune_drops"]  # no training of the comparison has any
+    # No training of the comparison has any of these.
+    del values["data_dir"], values["init"], values["drops"], values["fine_tune_drops"]
     for name, value in values.items():
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
