@@ -29,13 +29,13 @@ inline constexpr size_t kMostChainedOperators = 64;
 // Tensors that a concatenation before an LceQuantize may join. Each is searched as above.
 inline constexpr size_t kMostConcatenated = 64;
 
+// Steps of the search in one plan, as a multiple of the number of operators: tensors gone along and readers asked, also in vain. Many
+// operators may read the same long chains, so that without it the time to load a file grows faster than the file. Networks need some tens.
+inline constexpr int64_t kMostSearchPerOperator = 512;
+
 // Evaluations that the search for thresholds may cost in one plan, counted as operations times channels. Each costs some 60 evaluations of
 // float operations; a file of many large LceQuantize operators that share their constants would otherwise take minutes to load.
 inline constexpr int64_t kMostThresholdWork = 1 << 22;
-
-// Max pools of bits between a fused pass and the convolutions that read its bits. Every one may have several readers, so that the search
-// for these branches at each.
-inline constexpr int kMostBitPoolsInRow = 4;
 
 // A convolution, a pool, a comparison or a quantization.
 
@@ -61,6 +61,10 @@ inline constexpr int64_t kMostBandBytes = int64_t{1} << 28;
 
 // Sums of one chunk of channels over one band, so that their number does not overflow before they are allocated.
 inline constexpr int64_t kMostBandSums = int64_t{1} << 31;
+
+// Scratch of one thread. A max pool over the whole of a large output would need all of its sums at once, which a file of two kilobytes can
+// ask for. A network for pictures of 224 pixels needs less than a megabyte.
+inline constexpr int64_t kMostScratchBytes = int64_t{1} << 28;
 
 // Bytes of any one allocation whose size a file decides. What is less and still not there is an error of its own.
 inline constexpr int64_t kMostBufferBytes = int64_t{1} << 33;

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
@@ -231,6 +232,36 @@ def test_model_without_binary_operators(converted, lce_outputs):
     path = converted(("unquantized",), 0, SHAPE)
     x = images(2)
     np.testing.assert_allclose(bduo_runtime.Interpreter(path).predict(x), lce_outputs(path, x)[0], rtol=1e-5, atol=1e-6)
+
+
+FORKS = """
+import os, signal, sys
+import numpy as np
+import bduo_runtime
+
+interpreter = bduo_runtime.Interpreter(sys.argv[1], num_threads=3)
+x = np.random.default_rng(0).normal(size=(1, 8, 8, 16)).astype(np.float32)
+wanted = interpreter.predict(x)
+for use in ("predict", "delete", "end"):
+    if os.fork() == 0:
+        signal.alarm(60)  # a child that hangs is killed, so that the parent sees it
+        if use == "predict":
+            assert all(map(np.array_equal, interpreter.predict(x), wanted))
+        if use == "delete":
+            del interpreter
+        sys.exit(0)
+    status = os.wait()[1]
+    assert status == 0, (use, status)
+assert all(map(np.array_equal, interpreter.predict(x), wanted))
+"""
+
+
+@pytest.mark.starts_python
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_in_a_forked_process(model):
+    """As in a pool of multiprocessing or a server that forks: a child has none of the delegate's threads."""
+    done = subprocess.run([sys.executable, "-c", FORKS, str(model)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.starts_python

@@ -42,6 +42,12 @@ Status BinaryConv::Plan::allocate_scratch(int threads) {
   if (tasks.most_input_rows > limits::kMostBandBytes / row_bytes || sums_stride > limits::kMostBandSums / tasks.most_patches) {
     return no_memory();
   }
+  const int64_t bytes =
+      tasks.most_input_rows * row_bytes + tasks.most_patches * (sums_stride * int64_t{sizeof(int32_t)} + int64_t{sizeof(const uint8_t*)});
+  if (bytes > limits::kMostScratchBytes) {
+    return Status::error("it would need " + std::to_string(bytes >> 20) + " MB of scratch memory for each thread, which may be at most " +
+                         std::to_string(limits::kMostScratchBytes >> 20));
+  }
   scratch.resize(static_cast<size_t>(threads));
   for (Scratch& s : scratch) {
     s.sums.stride = sums_stride;

@@ -2,6 +2,9 @@
 #include "conv/thread_pool.h"
 
 #include <pthread.h>
+#ifndef _WIN32
+#include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -25,9 +28,20 @@ inline void relax() {
 #endif
 }
 
+// Windows has no fork, so that a process is always the same one there.
+inline int64_t process() {
+#ifdef _WIN32
+  return 0;
+#else
+  return getpid();
+#endif
+}
+
 }  // namespace
 
 struct ThreadPool::State {
+  const int64_t owner = process();  // the process whose threads these are
+
   struct Worker {
     State* state;
     int thread;
@@ -79,11 +93,11 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : state_(new State) {
-  const int wanted = std::min(std::max(threads, 1), limits::kMostThreads) - 1;
-  state_->workers.resize(static_cast<size_t>(wanted));  // no reallocation: threads hold pointers to their entry
+void ThreadPool::start(int workers) {
+  state_.reset(new State);
+  state_->workers.resize(static_cast<size_t>(workers));  // no reallocation: threads hold pointers to their entry
   int started = 0;
-  for (; started < wanted; ++started) {
+  for (; started < workers; ++started) {
     State::Worker& worker = state_->workers[static_cast<size_t>(started)];
     worker.state = state_.get();
     worker.thread = started + 1;
@@ -97,7 +111,10 @@ ThreadPool::ThreadPool(int threads) : state_(new State) {
   state_->workers.resize(static_cast<size_t>(started));
 }
 
+ThreadPool::ThreadPool(int threads) { start(std::min(std::max(threads, 1), limits::kMostThreads) - 1); }
+
 ThreadPool::~ThreadPool() {
+  if (forked()) return;
   {
     std::lock_guard<std::mutex> lock(state_->mutex);
     state_->stop.store(true, std::memory_order_release);
@@ -106,9 +123,19 @@ ThreadPool::~ThreadPool() {
   for (State::Worker& worker : state_->workers) pthread_join(worker.handle, nullptr);
 }
 
+// A child process has a copy of the pool, but none of its threads, and a mutex that one of them may have held. Nothing can be done with
+// that state any more, not even free it.
+bool ThreadPool::forked() {
+  if (state_->owner == process()) return false;
+  static_cast<void>(state_.release());
+  return true;
+}
+
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 
 void ThreadPool::run_raw(int64_t count, RawTask task, const void* context) {
+  const int workers = threads() - 1;
+  if (count > 1 && workers > 0 && forked()) start(workers);
   State& state = *state_;
   if (count <= 1 || state.workers.empty()) {
     for (int64_t i = 0; i < count; ++i) task(context, i, 0);

@@ -18,7 +18,8 @@ class ThreadPool {
   int threads() const;
 
   // Calls task(index, thread) for every index in 0..count-1, thread in 0..threads()-1 being who runs it; returns when all are
-  // done. Tasks are taken in order, each by the next idle thread. A pool can have one run at a time.
+  // done. Tasks are taken in order, each by the next idle thread. A pool can have one run at a time. In a process that was forked after the
+  // pool was made, the first run starts threads anew, at most as many.
   template <class Task>
   void run(int64_t count, const Task& task) {
     run_raw(count, [](const void* context, int64_t index, int thread) { (*static_cast<const Task*>(context))(index, thread); }, &task);
@@ -29,6 +30,9 @@ class ThreadPool {
   void run_raw(int64_t count, RawTask task, const void* context);
 
   struct State;
+  void start(int workers);
+  bool forked();  // whether this is a child process, in which the state of the parent's threads is then given up
+
   std::unique_ptr<State> state_;
 };
 

@@ -21,6 +21,7 @@ class Fuser {
       : context_(context), outputs_(outputs.begin(), outputs.end()) {
     graph_.nodes = std::move(nodes);
     taken_.assign(graph_.nodes.size(), false);
+    search_left_ = limits::kMostSearchPerOperator * static_cast<int64_t>(graph_.nodes.size());
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       for (int id : node(i).outputs) producer_[id] = i;
       for (int id : node(i).inputs) readers_[id].push_back(i);
@@ -81,11 +82,18 @@ class Fuser {
     return i == kNone || taken_[i] ? nullptr : op(i);
   }
 
+  // Takes so many steps of the search from what is left for this graph; false once nothing is.
+  bool may_search(size_t steps) {
+    search_left_ -= static_cast<int64_t>(steps);
+    return search_left_ > 0;
+  }
+
   // Whether a tensor is read by these nodes only.
-  bool inside(int id, const std::set<size_t>& nodes) const {
+  bool inside(int id, const std::set<size_t>& nodes) {
     if (outputs_.count(id)) return false;
     const auto found = readers_.find(id);
-    return found == readers_.end() || std::all_of(found->second.begin(), found->second.end(), [&](size_t i) { return nodes.count(i); });
+    return found == readers_.end() || (may_search(found->second.size()) &&
+                                       std::all_of(found->second.begin(), found->second.end(), [&](size_t i) { return nodes.count(i); }));
   }
 
   Path path_back(int id) const {
@@ -122,9 +130,11 @@ class Fuser {
       search.copies.push_back(std::move(search.behind));
       search.behind = Path();
     }
+    size_t length = search.behind.nodes.size();  // of all paths, which each attempt below goes along
+    for (const Path& path : search.copies) length += path.tensors.size();
     const std::vector<int>& sources = search.copies[0].tensors;
     for (size_t i = sources.size(); i-- > 0;) {
-      if (fuse_comparison_of(sources[i], search)) return;
+      if (!may_search(length) || fuse_comparison_of(sources[i], search)) return;
     }
   }
 
@@ -218,15 +228,26 @@ class Fuser {
   }
 
   // Whether the order of channels in these bits is ours to choose: only convolutions read them, perhaps after pools.
-  bool only_convs_read(int id, int32_t channels, int pools = 0) const {
-    if (outputs_.count(id) || pools > limits::kMostBitPoolsInRow) return false;
-    const auto found = readers_.find(id);
-    if (found == readers_.end()) return true;
-    return std::all_of(found->second.begin(), found->second.end(), [&](size_t i) {
-      if (!op(i) || node(i).inputs[0] != id) return false;
-      if (op(i)->keeps_layout()) return only_convs_read(node(i).outputs[0], channels, pools + 1);
-      return op(i)->reads_any_layout(channels);
-    });
+  bool only_convs_read(int bits, int32_t channels) {
+    std::vector<int> tensors{bits};
+    std::set<int> known{bits};  // several pools may write one tensor in a damaged file
+    while (!tensors.empty()) {
+      const int id = tensors.back();
+      tensors.pop_back();
+      if (outputs_.count(id)) return false;
+      const auto found = readers_.find(id);
+      if (found == readers_.end()) continue;
+      if (!may_search(found->second.size())) return false;
+      for (size_t i : found->second) {
+        if (!op(i) || node(i).inputs[0] != id) return false;
+        if (op(i)->keeps_layout()) {
+          if (known.insert(node(i).outputs[0]).second) tensors.push_back(node(i).outputs[0]);
+        } else if (!op(i)->reads_any_layout(channels)) {
+          return false;
+        }
+      }
+    }
+    return true;
   }
 
   void fuse_sum(size_t sum) {
@@ -272,6 +293,7 @@ class Fuser {
   std::set<int> outputs_;
   FusedGraph graph_;
   std::vector<bool> taken_;
+  int64_t search_left_ = 0;
   int64_t work_left_ = limits::kMostThresholdWork;
   std::map<int, size_t> producer_;
   std::map<int, std::vector<size_t>> readers_;

@@ -1,7 +1,13 @@
 // Checks that every task is done once, by threads that exist, run after run, also with pools beside each other.
 #include "conv/thread_pool.h"
 
+#ifndef _WIN32
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
 #include <atomic>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -21,6 +27,34 @@ bool runs_all(ThreadPool& pool, int64_t count) {
   for (int n : times) once = once && n == 1;
   return once && threads_exist;
 }
+
+#if !defined(_WIN32) && !defined(__SANITIZE_THREAD__)  // whose threads do not survive a fork
+// Whether a child process ends well that does something with a pool of its parent.
+template <class Body>
+bool child(const Body& body) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    alarm(60);  // a child that hangs is ended
+    _exit(body() ? 0 : 1);
+  }
+  int status = -1;
+  return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void check_forks(Checks& checks) {
+  for (int threads : {1, 2, 4}) {
+    auto pool = std::make_unique<ThreadPool>(threads);
+    checks.that(runs_all(*pool, 20), "before the fork");
+    checks.that(child([&] { return runs_all(*pool, 20) && runs_all(*pool, 20) && pool->threads() == threads; }), "run in a child");
+    checks.that(child([&] { return pool.reset(), true; }), "deleted in a child");
+    checks.that(child([&] { return runs_all(*pool, 20) && (pool.reset(), true); }), "run, then deleted in a child");
+    checks.that(child([&] { return child([&] { return runs_all(*pool, 20); }) && runs_all(*pool, 20); }), "run in a grandchild");
+    checks.that(runs_all(*pool, 20), "in the parent after the forks");
+  }
+}
+#else
+void check_forks(Checks&) {}
+#endif
 
 int main_of_test() {
   Checks checks;
@@ -43,6 +77,7 @@ int main_of_test() {
   }
   for (std::thread& owner : owners) owner.join();
   checks.that(good == 300, "pools beside each other");
+  check_forks(checks);
   return checks.finish("thread_pool_test");
 }
 
