@@ -14,7 +14,7 @@ from bduo_tf.training.methods import METHODS, stages
 from bduo_tf.training.report import draw_curves, table
 from bduo_tf.training.stages import Training, be_deterministic, disk_estimate, run_stages
 
-from .options import option, parser, recipe_of
+from .options import option, parser, recipe_of, require_applicable
 from .recipes import find
 
 __all__ = ["main", "parse"]
@@ -76,6 +76,7 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Settings, RunFolder, str]:
     """
     args = parser().parse_args(argv)
     recipe = recipe_of(args, args.method, find(args.network, args.dataset))
+    require_applicable(args)
     if args.strategy != "none":
         _require_distributable(recipe)
     settings = Settings(
@@ -130,6 +131,8 @@ def _train(settings: Settings, run: RunFolder, distribution: Distribution) -> Me
     distribution.require_images(dataset, settings.recipe.batch_size)
     try:
         model = network(settings, dataset.input_shape, len(dataset.class_names))()
+    except OptionError:
+        raise
     except ValueError as e:
         raise OptionError("--width" if str(e).startswith("duo_widths") else "--image-size", str(e)) from e
     run.require_space(disk_estimate(model))

@@ -1,10 +1,12 @@
 """The recipes, one file each, and the table that finds one."""
 
 from bduo_tf.runs import Recipe
+from bduo_tf.user_code import names_function
 
 from . import (
     alexnet,
     alexnet_imagenet,
+    own,
     resnet18,
     resnet18_imagenet,
     vgg7,
@@ -14,6 +16,8 @@ from . import (
 )
 
 __all__ = ["RECIPES", "find"]
+
+OWN = "module:function"
 
 RECIPES: dict[tuple[str, str | None], Recipe] = {
     ("vgg7", "digits"): vgg7_digits.RECIPE,
@@ -26,8 +30,9 @@ RECIPES: dict[tuple[str, str | None], Recipe] = {
     ("resnet18_block", "imagenet2012"): resnet18_imagenet.RECIPE,
     ("resnet18", None): resnet18.RECIPE,
     ("resnet18_block", None): resnet18.RECIPE,
+    (OWN, None): own.RECIPE,
 }
-"""(network, data set) -> recipe; the data set None stands for every other one."""
+"""(network, data set) -> recipe; the data set None stands for every other one, `OWN` for networks of the user's own."""
 
 
 def find(network: str, dataset: str) -> Recipe:
@@ -36,4 +41,5 @@ def find(network: str, dataset: str) -> Recipe:
     Raises:
         KeyError: the network has no recipe at all.
     """
+    network = OWN if names_function(network) else network
     return RECIPES.get((network, dataset)) or RECIPES[network, None]
