@@ -1,4 +1,4 @@
-"""Walks a Keras graph and builds a new one from it: what decoupling and deployment share. Knows nothing of either."""
+"""Walks a Keras graph and builds a new one: what coupling, decoupling and deployment share. Knows none of them."""
 
 import contextlib
 import inspect
