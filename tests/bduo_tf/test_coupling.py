@@ -266,7 +266,7 @@ def test_the_report_prints_a_row_for_each_layer():
         coupling_report(baseline, resnet18((32, 32, 3), 10, width=0.1))
 
 
-def binary(levels):
+def binary(program):
     """A program of `tests.bduo_tf.graphs` with binary activations, and channels enough to be scaled."""
 
     def changed(value, name=""):
@@ -281,7 +281,8 @@ def binary(levels):
             return 8 * value
         return tuple(map(changed, value)) if isinstance(value, tuple) else value
 
-    return changed(levels)
+    program = changed(program)
+    return dataclasses.replace(program, head=dataclasses.replace(program.head, levels=program.head.levels or 1))
 
 
 def check_program(program):

@@ -58,7 +58,7 @@ COUPLED = {
     "BinaryDenseNet37Dilated": (0.956, 1.000),
     "BinaryDenseNet45": (0.968, 1.000),
     "QuickNetSmall": (0.999, 0.997),
-    "QuickNet": (0.999, 0.996),
+    "QuickNet": (0.997, 0.994),
     "QuickNetLarge": (0.999, 0.995),
     "MeliusNet22": r"'section_0_block_0_improve_merge' \(Lambda\) does with them what cannot be told",
     "RealToBinaryNet": (0.998, 0.978),
