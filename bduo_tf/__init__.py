@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bduo_tf import mismatch, networks
 from bduo_tf._version import __version__
+from bduo_tf.coupling import couple, coupling_report
 from bduo_tf.decoupling import decouple
 from bduo_tf.deployment import to_lce_graph
 from bduo_tf.layers import ThresholdSplit
@@ -16,6 +17,8 @@ __all__ = [
     "ThresholdSplit",
     "__version__",
     "conversion",
+    "couple",
+    "coupling_report",
     "decouple",
     "mismatch",
     "networks",

@@ -1,6 +1,7 @@
-"""Walks a Keras graph and builds a new one from it: what decoupling and deployment share. Knows nothing of either."""
+"""Walks a Keras graph and builds a new one: what coupling, decoupling and deployment share. Knows none of them."""
 
 import contextlib
+import inspect
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from bduo_tf._kinds import is_exactly, is_known
+from bduo_tf._kinds import KNOWN_MODULES, is_exactly, is_known
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.quantizers import Step, step_of
 
@@ -85,7 +86,7 @@ def nodes(model: keras.Model) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _without_advice() -> Iterator[None]:
+def without_advice() -> Iterator[None]:
     """Silences Larq's advice on quantizers: the user had it already when the layers were made that are copied."""
     logger = logging.getLogger("larq.layers_base")
     level = logger.level
@@ -105,7 +106,17 @@ def _from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.lay
         return keras.layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, **about)
     if type(layer) is keras.layers.Activation:
         return keras.layers.Activation(layer.activation, **about)
-    return type(layer).from_config(config)
+    with keras.utils.custom_object_scope(_own_objects(layer)):
+        return type(layer).from_config(config)
+
+
+def _own_objects(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Quantizers, constraints, functions and the like that a layer holds and that are of the user's own, by name.
+
+    Keras restores such from a configuration only if they are registered, or named here.
+    """
+    kinds = [value if inspect.isfunction(value) else type(value) for value in vars(layer).values()]
+    return {kind.__name__: kind for kind in kinds if not f"{kind.__module__}.".startswith(KNOWN_MODULES)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +180,7 @@ class GraphRewriter(Generic[Value]):
         """Returns the new model, whose inputs have the names, shapes and structure of the old one's."""
         inputs = [self.input_like(t) for t in model.inputs]
         self._names.update(t._keras_history.layer.name for t in inputs)
-        with _without_advice():
+        with without_advice():
             outputs = self.walk(model, [self.wrap(t) for t in inputs])
         outputs = tf.nest.map_structure(self.unwrap, outputs)
         return self.model_like(model, inputs, outputs, name)
@@ -245,10 +256,14 @@ class GraphRewriter(Generic[Value]):
         if clone is None:
             clone = self._clones[id(layer)] = self.clone(layer, **changes)
             outputs = clone(*args, **kwargs)
-            clone.set_weights(latent_weights(layer))
+            self.set_weights(clone, layer)
         else:
             outputs = clone(*args, **kwargs)
         return outputs
+
+    def set_weights(self, clone: keras.layers.Layer, layer: keras.layers.Layer) -> None:
+        """Gives a copy the weights of `layer`; a subclass may leave it those that it was initialized with."""
+        clone.set_weights(latent_weights(layer))
 
     def clone(self, layer: keras.layers.Layer, **changes: Any) -> keras.layers.Layer:
         """A new layer with the configuration of `layer` but for `changes`, which has no weights yet."""

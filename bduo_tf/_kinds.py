@@ -4,7 +4,7 @@ from typing import Any
 
 from bduo_tf.backend import keras
 
-__all__ = ["HALF_PRECISION", "NOT_AT_INFERENCE", "TRAINING_ONLY", "is_exactly", "is_known"]
+__all__ = ["HALF_PRECISION", "KNOWN_MODULES", "NOT_AT_INFERENCE", "TRAINING_ONLY", "is_exactly", "is_known"]
 
 HALF_PRECISION = ("float16", "bfloat16")
 """The types that neither LCE nor TFLite has kernels for. A layer that computes in one is deployed in float32."""
@@ -30,7 +30,8 @@ NOT_AT_INFERENCE = (
 )
 """Those and the layers that augment images, which pass them on at inference too."""
 
-_KNOWN_MODULES = ("keras.", "tf_keras.", "larq.", "bduo_tf.")
+KNOWN_MODULES = ("keras.", "tf_keras.", "larq.", "bduo_tf.")
+"""How the modules begin whose classes compute what they are known to compute."""
 
 # What a subclass may define and still compute the same as its base class.
 _HARMLESS = {"__init__", "get_config", "from_config", "compute_output_shape", "compute_output_signature", "precision"}
@@ -43,7 +44,7 @@ def is_known(instance: Any) -> bool:
     its base class only where it defines no more than its constructor and its configuration.
     """
     for kind in type(instance).__mro__:
-        if f"{kind.__module__}.".startswith(_KNOWN_MODULES):
+        if f"{kind.__module__}.".startswith(KNOWN_MODULES):
             return True
         names = {name for name in vars(kind) if not (name.startswith("__") and name.endswith("__"))}
         if "__call__" in vars(kind) or not names <= _HARMLESS:

@@ -1,5 +1,6 @@
-"""Keras layers that users' models hold: the threshold split that decoupling inserts, and padding with channels."""
+"""What users' models hold: the split that decoupling inserts, padding with channels, and an initializer that blurs."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from bduo_tf.backend import keras, serializable, tf
 
-__all__ = ["ChannelCopies", "ChannelPad", "ThresholdSplit"]
+__all__ = ["BinomialBlur", "ChannelCopies", "ChannelPad", "ThresholdSplit"]
 
 
 class ChannelCopies(keras.layers.Layer):
@@ -152,3 +153,23 @@ class ChannelPad(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels}
+
+
+@serializable
+class BinomialBlur(keras.initializers.Initializer):
+    """Makes of a depthwise convolution a fixed low pass, which keeps what a stride of 2 would alias.
+
+    Each channel gets the outer product of (1, 2, 1) with itself, or for another size of the binomial coefficients of
+    that size, divided by its sum.
+
+    Input shape:
+        that of a depthwise kernel, (height, width, channels, multiplier)
+
+    Reference:
+        Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019.
+    """
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        rows, columns = ([math.comb(n - 1, k) for k in range(n)] for n in shape[:2])
+        blur = np.outer(rows, columns) / (sum(rows) * sum(columns))
+        return tf.cast(tf.broadcast_to(blur[..., None, None], shape), dtype or tf.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bduo_terminal import add_verbose, program
 from bduo_tf.conversion.errors import ConversionError
 from bduo_tf.conversion.preparation import image_size
-from bduo_tf.conversion.scores import KINDS
+from bduo_tf.scores import KINDS
 
 __all__ = ["in_options", "parse", "read_labels"]
 

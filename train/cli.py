@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from bduo_terminal import program
-from bduo_tf import data
+from bduo_tf import data, user_code
 from bduo_tf.backend import keras
 from bduo_tf.page import subtitle, title, training_sections, write_page
 from bduo_tf.runs import Metrics, Recipe, RunConfig, RunError, RunFolder, Settings
@@ -19,7 +19,7 @@ from bduo_tf.training.methods import METHODS, stages
 from bduo_tf.training.report import draw_curves, table
 from bduo_tf.training.stages import Training, be_deterministic, begin_from, disk_estimate, run_stages
 
-from .options import option, parser, recipe_of
+from .options import option, parser, recipe_of, require_applicable
 from .recipes import find
 
 __all__ = ["main", "parse"]
@@ -83,6 +83,7 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Settings, RunFolder, str]:
     args = parser().parse_args(argv)
     dataset = data.absolute_name(args.dataset)
     recipe = recipe_of(args, args.method, find(args.network, dataset))
+    require_applicable(args)
     if args.strategy != "none":
         _require_distributable(recipe)
     settings = Settings(
@@ -137,6 +138,8 @@ def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
 def _write_page(settings: Settings, run: RunFolder) -> None:
     """Writes the report of a finished run."""
     if run.evaluation() is None:
+        if user_code.names_function(settings.network):  # whose layers the file may need
+            user_code.import_module(settings.network.partition(":")[0], settings.network)
         model = keras.models.load_model(run.final(), compile=False)
         run.write_evaluation(evaluated(model, _load(settings), settings.recipe.batch_size))
     config = run.config()

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from bduo_terminal import add_verbose, program
-from bduo_tf import data, networks
+from bduo_tf import data, networks, user_code
 from bduo_tf.quantizers import GRADIENTS
 from bduo_tf.runs import OPTIMIZERS, SCHEDULES, Recipe
 from bduo_tf.training.distribution import STRATEGIES
 from bduo_tf.training.errors import OptionError
 from bduo_tf.training.methods import METHODS, applied
+from bduo_tf.training.own import FIXED, require_own_method
 
 from .recipes import RECIPES
 
-__all__ = ["add_recipe", "option", "parser", "recipe_of"]
+__all__ = ["add_recipe", "option", "parser", "recipe_of", "require_applicable"]
 
 _COUNT = 10**6  # of epochs, or of images a step; what is far beyond overflows somewhere in TensorFlow
 _PIXELS = 2**16  # a side of JPEG's largest image
@@ -104,6 +105,17 @@ def recipe_of(args: argparse.Namespace, method: str, recipe: Recipe) -> Recipe:
     return recipe
 
 
+def require_applicable(args: argparse.Namespace) -> None:
+    """Raises OptionError where a network of the user's own does not go with the method or with an option."""
+    if not user_code.names_function(args.network):
+        return
+    require_own_method(args.network, args.method)
+    fixed = FIXED if METHODS[args.method].form == "coupled" else (*FIXED, "gradient", "levels")
+    for name in fixed:
+        if getattr(args, name) is not None:
+            raise OptionError(option(name), f"does not apply to {args.network}: its function settles it. Leave it out.")
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of `python -m train`."""
     parser = argparse.ArgumentParser(
@@ -114,7 +126,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("network", choices=tuple(networks.NETWORKS), help="a network of the paper")
+    parser.add_argument(
+        "network",
+        type=_network,
+        help=f"a network of the paper ({', '.join(networks.NETWORKS)}), or of your own package.module:function: "
+        "it may take input_shape and classes, and returns a binary Keras model",
+    )
     add = parser.add_argument_group("what and where").add_argument
     add(
         "--dataset",
@@ -179,6 +196,14 @@ def _number(kind: Callable[[str], Any], at_least: float, below: float = math.inf
     return parse
 
 
+def _network(text: str) -> str:
+    if text not in networks.NETWORKS and not user_code.names_function(text):
+        raise argparse.ArgumentTypeError(
+            f"unknown network {text!r}; known: {', '.join(networks.NETWORKS)}, or package.module:function"
+        )
+    return text
+
+
 def _size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     height, width = (int(part) for part in (parts * 2 if len(parts) == 1 else parts))
@@ -197,7 +222,7 @@ def _epilog() -> str:
     for (network, dataset), recipe in RECIPES.items():
         decay = "in steps" if recipe.drops else "cosine"
         lines.append(
-            f"  {network:<14} {dataset or '(any other)':<14} {recipe.epochs} + {recipe.fine_tune_epochs} epochs, batch "
+            f"  {network:<15} {dataset or '(any other)':<14} {recipe.epochs} + {recipe.fine_tune_epochs} epochs, batch "
             f"{recipe.batch_size}, {recipe.optimizer} {recipe.learning_rate:g} / {recipe.fine_tune_learning_rate:g} "
             f"{decay}, {'x'.join(map(str, recipe.image_size))}, width {recipe.width:g}"
         )

@@ -17,7 +17,6 @@ from bduo_tf.conversion.layer_costs import layer_costs
 from bduo_tf.conversion.metadata import Metadata, add_metadata
 from bduo_tf.conversion.preparation import as_float32, decoupled, deployed, sized
 from bduo_tf.conversion.report import Report
-from bduo_tf.conversion.scores import KINDS, output_kinds
 from bduo_tf.conversion.signature import Names, names_of
 from bduo_tf.conversion.tflite import convert_lce
 from bduo_tf.conversion.timing import time_files
@@ -25,6 +24,7 @@ from bduo_tf.conversion.verification import verify_in_each
 from bduo_tf.deployment import Deployment
 from bduo_tf.files import replacing
 from bduo_tf.fitting import Fit
+from bduo_tf.scores import KINDS, output_kinds
 
 __all__ = ["Conversion", "check_numbers", "to_tflite"]
 

@@ -1,18 +1,15 @@
 """Loads Keras models from files. No code that a file holds is run, whatever its format, unless that was asked for."""
 
-import importlib
 import json
-import os
 import re
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import h5py
 
+from bduo_tf import user_code
 from bduo_tf.backend import keras
 from bduo_tf.conversion.errors import ConversionError, first_line
 
@@ -37,7 +34,10 @@ def import_modules(names: Sequence[str]) -> None:
         ConversionError: a module cannot be imported; the message names it.
     """
     for name in names:
-        _import(name, f"--import {name}")
+        try:
+            user_code.import_module(name, f"--import {name}")
+        except user_code.UserCodeError as error:
+            raise ConversionError(str(error)) from error
 
 
 def call_function(source: str) -> keras.Model | None:
@@ -52,29 +52,12 @@ def call_function(source: str) -> keras.Model | None:
     Raises:
         ConversionError: there is no such function, it fails, or what it returns is no model.
     """
-    name, colon, function = source.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*name.split("."), function]):
+    if not user_code.names_function(source):
         return None
-    module = _import(name, source)
     try:
-        model = getattr(module, function)()
-    except Exception as error:
-        raise ConversionError(f"{source} fails: {type(error).__name__}: {first_line(error)}") from error
-    if not isinstance(model, keras.Model):
-        raise ConversionError(f"{source} returns no Keras model, but {type(model).__name__}.")
-    return model
-
-
-def _import(name: str, given: str) -> ModuleType:
-    folder = os.getcwd()
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
-        raise ConversionError(
-            f"{given}: the module cannot be imported: {type(error).__name__}: {first_line(error)}"
-        ) from error
+        return user_code.call_function(source)
+    except user_code.UserCodeError as error:
+        raise ConversionError(str(error)) from error
 
 
 def is_saved_model(folder: Path) -> bool:

@@ -43,7 +43,7 @@ class Metadata:
         labels: the class names, in the order of the outputs; empty if they are not known.
         input_range: what the model takes a black and a white pixel for, linear between them; None if it is not known.
         channels: how many channels the model's images have.
-        scores: for each output one of `bduo_tf.conversion.scores.KINDS`, or None where the kind is not known; empty if
+        scores: for each output one of `bduo_tf.scores.KINDS`, or None where the kind is not known; empty if
             that is so for all.
         fit: how images are fitted to the input's size: `bduo_tf.fitting.Fit`, or any object with its attributes. None
             if it is not known.

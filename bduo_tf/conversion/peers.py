@@ -23,13 +23,16 @@ def float_peer(source: Source) -> keras.Model:
         source: the folder of a training run.
 
     Raises:
-        ConversionError: the source is a file alone, which does not say what network it is.
+        ConversionError: the source is a file alone, which does not say what network it is, or the run trained a network
+            of the user's own, whose float form is not known.
     """
     config = source.config
     if config is None:
         raise ConversionError(
             "--float needs a run folder: a .keras file alone does not say which network to compare with."
         )
+    if config.settings.network not in networks.NETWORKS:
+        raise ConversionError(f"--float: the float form of {config.settings.network} is not known. Leave it out.")
     build, width = networks.NETWORKS[config.settings.network], config.settings.recipe.width
     return build(config.input_shape, len(config.class_names), form="float", width=width)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bduo_tf import user_code
 from bduo_tf.backend import keras
 from bduo_tf.conversion.errors import ConversionError
 from bduo_tf.conversion.loading import call_function, is_saved_model, load_model
@@ -47,4 +48,22 @@ def open_source(path: Path, *, unsafe: bool = False) -> Source:
         config, file = run.config(), run.final()
     except RunError as error:
         raise ConversionError(str(error)) from error
-    return Source(file, load_model(file, unsafe=unsafe), config)
+    return Source(file, _load_of_run(file, config.settings.network, unsafe), config)
+
+
+def _load_of_run(file: Path, network: str, unsafe: bool) -> keras.Model:
+    """Loads a model of a run, whose layers may be of the module that the user named as the network at training.
+
+    That module is imported only if the file cannot be loaded without it.
+    """
+    try:
+        return load_model(file, unsafe=unsafe)
+    except ConversionError as error:
+        if not user_code.names_function(network):
+            raise
+        module = network.partition(":")[0]
+        try:
+            user_code.import_module(module, f"{error} The run trained {network}")
+        except user_code.UserCodeError as missing:
+            raise ConversionError(f"{missing}. Convert in the folder that has it, or --import another.") from missing
+        return load_model(file, unsafe=unsafe)

@@ -13,6 +13,10 @@ __all__ = ["choose_widths", "decoupled_weights", "duo_widths", "paper_widths"]
 
 _PAPER: dict[str, dict[str, tuple[int, ...]]] = {
     "alexnet": {"coupled": (88, 192, 256, 256, 192, 2400, 4096), "baseline": (96, 256, 384, 384, 256, 4096, 4096)},
+    # QuickNet's coupled widths are those of `duo_widths` at 224x224 pixels and 1000 classes: no paper has any.
+    "quicknet": {"coupled": (45, 90, 181, 343, 512), "baseline": (64, 128, 256, 512, 512)},
+    "quicknet_large": {"coupled": (45, 90, 181, 350, 512), "baseline": (64, 128, 256, 512, 512)},
+    "quicknet_small": {"coupled": (22, 45, 181, 343, 512), "baseline": (32, 64, 256, 512, 512)},
     "resnet18": {"coupled": (64, 90, 180, 360, 512), "baseline": (64, 128, 256, 512, 512)},
     "vgg7": {"coupled": (45, 45, 90, 90, 336, 512), "baseline": (64, 64, 128, 128, 512, 512)},
 }
@@ -35,6 +39,7 @@ def paper_widths(network: str, form: Form = "coupled", width: float = 1.0) -> tu
 
     Reference:
         Kim et al., "BinaryDuo", ICLR 2020, and the authors' code; AlexNet's baseline is the usual single tower.
+        QuickNet's baseline is that of Bannink et al., MLSys 2021; its coupled widths are those of `duo_widths`.
     """
     if network not in _PAPER:
         raise ValueError(f"paper_widths: unknown network {network!r}; known: {', '.join(_PAPER)}.")
@@ -63,8 +68,9 @@ def decoupled_weights(model: keras.Model) -> int:
         # In these networks an activation that is a layer is read by the next layer with a kernel.
         step = step_of(_graph.activation_of(layer)) or step_of(getattr(layer, "input_quantizer", None))
         levels = step.levels if step else levels
-        if hasattr(layer, "kernel"):
-            total += max(levels, 1) * int(layer.kernel.shape.num_elements())
+        kernel = getattr(layer, "kernel", getattr(layer, "depthwise_kernel", None))
+        if kernel is not None:
+            total += max(levels, 1) * int(kernel.shape.num_elements())
             levels = 0
     return total
 

@@ -78,7 +78,7 @@ class Settings:
     """All that determines a run, apart from the versions of the packages.
 
     Attributes:
-        network: a key of `bduo_tf.networks.NETWORKS`.
+        network: a key of `bduo_tf.networks.NETWORKS`, or package.module:function for a network of the user's own.
         dataset: a name for `bduo_tf.data.load`. The path of a folder of pictures is absolute.
         method: a key of `bduo_tf.training.methods.METHODS`.
         data_dir: the absolute path of the folder of the data set; None for the usual one.

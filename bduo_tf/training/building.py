@@ -4,10 +4,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from bduo_tf import decouple, networks
+from bduo_tf import decouple, networks, user_code
 from bduo_tf.backend import keras, lq
 from bduo_tf.runs import Settings
 from bduo_tf.training.methods import METHODS
+from bduo_tf.training.own import own_network
 
 __all__ = ["coupled_widths", "network"]
 
@@ -32,7 +33,10 @@ def network(
 
     Raises:
         ValueError: the network cannot be built for such an input, or with such a width.
+        OptionError: the network is of the user's own, and its function fails or returns what cannot be trained.
     """
+    if user_code.names_function(settings.network):
+        return own_network(settings, input_shape, classes)
     r, method = settings.recipe, METHODS[settings.method]
     if method.form == "coupled":
         widths = coupled_widths(settings.network, r.width, r.levels, *(weighed or (input_shape, classes)))

@@ -30,6 +30,11 @@ class Method:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     activation: str | None = None
 
+    @property
+    def of_any_network(self) -> bool:
+        """Whether the method goes with a network of the user's own: it is trained as it is, or as `couple` makes it."""
+        return self.form != "float" and self.activation is None and set(self.recipe) <= {"levels"}
+
 
 def _duo(title: str, **recipe: Any) -> Method:
     return Method(title, "coupled", "between", fine_tuned=True, recipe=recipe)

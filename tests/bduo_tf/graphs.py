@@ -363,6 +363,8 @@ def randomize(model: keras.Model, seed: int = 0, zero_gamma: bool = False) -> ke
     """Gives batch norms scales of both signs, outputs spread around the thresholds, and the statistics of a batch."""
     rng = np.random.default_rng(seed)
     for layer in norms(model):
+        if not layer.scale:  # QuickNet's stem has one that only normalizes
+            continue
         channels = layer.gamma.shape[0]
         gamma = rng.uniform(0.3, 1.0, channels) * rng.choice([-1, 1], channels)
         if zero_gamma:

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from bduo_tf.networks import alexnet, resnet18, vgg7
+from bduo_tf.networks import alexnet, quicknet, resnet18, vgg7
 
 
-@pytest.mark.parametrize("network", [alexnet, resnet18, vgg7])
+@pytest.mark.parametrize("network", [alexnet, quicknet, resnet18, vgg7])
 def test_every_argument_is_explained_once(network):
     text = inspect.getdoc(network)
     for name in inspect.signature(network).parameters:

@@ -37,7 +37,8 @@ def test_widths_of_vgg7(capsys):
 def test_an_unknown_network_is_named(capsys):
     with pytest.raises(SystemExit):
         networks.main(["vgg8"])
-    assert "unknown network vgg8; known: alexnet, resnet18, resnet18_block, vgg7" in capsys.readouterr().err
+    known = "alexnet, quicknet, quicknet_large, quicknet_small, resnet18, resnet18_block, vgg7"
+    assert f"unknown network vgg8; known: {known}" in capsys.readouterr().err
 
 
 def test_conversion_of_vgg7(capsys):

@@ -3,8 +3,8 @@
 import pytest
 
 from bduo_tf.backend import keras, tf
-from bduo_tf.conversion.scores import output_kinds
 from bduo_tf.deployment import deploy
+from bduo_tf.scores import output_kinds
 
 layers = keras.layers
 
