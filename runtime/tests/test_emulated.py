@@ -1,5 +1,6 @@
 """These tests again on an emulated Raspberry Pi 4 and 5 (runtime/emulation), with the wheel that users install."""
 
+import json
 import os
 import re
 import shutil
@@ -101,3 +102,27 @@ def test_readme(wheel, converted, tmp_path):
     assert len(commands) == 2, "two commands from a bare system to a classified image"
     printed = [run("pi4", "sh", "-c", command, folder=tmp_path) for command in commands]
     assert re.fullmatch(r"photo\.jpg +[\d.]+ ms\n( +[\d.]+% .*\n){3}", printed[-1]), printed
+
+
+def test_photographs(python, tmp_path):
+    """From a folder of pictures to their labels, in commands only: the Raspberry Pi says what this machine says."""
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("PIL.Image")
+    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = ["sh", ROOT / "examples" / "photographs.sh", "drawn", "--epochs", "4", "--fine-tune-epochs", "2"]
+    subprocess.run([*command, "--batch-size", "32"], cwd=tmp_path, env=environment, check=True)
+    run("pi4", python, "-m", "pip", "install", "--quiet", "pillow", folder=ROOT)
+    pictures = sorted(str(p.relative_to(tmp_path)) for p in (tmp_path / "drawn").rglob("*.jpg"))[::4]
+    classify = ["-m", "bduo_runtime", "run", "runs/photographs/run/model.tflite", *pictures, "--json"]
+    here = subprocess.run([sys.executable, *classify], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    there = run("pi4", python, *classify, folder=tmp_path)
+    found = [[json.loads(line) for line in printed.splitlines()] for printed in (here, there)]
+    assert len(found[0]) == len(found[1]) == len(pictures)
+    for ours, theirs in zip(*found, strict=True):
+        assert ours["file"] == theirs["file"]
+        assert [c["label"] for c in ours["classes"]] == [c["label"] for c in theirs["classes"]]
+        for a, b in zip(ours["classes"], theirs["classes"], strict=True):
+            assert abs(a["probability"] - b["probability"]) < 0.01
+    correct = [ours["classes"][0]["label"] == ours["file"].split("/")[1] for ours in found[0]]
+    assert sum(correct) > 0.8 * len(correct)
