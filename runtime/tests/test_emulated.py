@@ -110,7 +110,7 @@ def test_photographs(python, tmp_path):
     pytest.importorskip("PIL.Image")
     environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     environment["PYTHONPATH"] = str(ROOT)
-    command = ["sh", ROOT / "examples" / "photographs.sh", "drawn", "--epochs", "4", "--fine-tune-epochs", "2"]
+    command = ["sh", str(ROOT / "examples" / "photographs.sh"), "drawn", "--epochs", "4", "--fine-tune-epochs", "2"]
     subprocess.run([*command, "--batch-size", "32"], cwd=tmp_path, env=environment, check=True)
     run("pi4", python, "-m", "pip", "install", "--quiet", "pillow", folder=ROOT)
     pictures = sorted(str(p.relative_to(tmp_path)) for p in (tmp_path / "drawn").rglob("*.jpg"))[::4]
