@@ -20,6 +20,8 @@ IMAGE = (8, 8, 3)
 
 # Hypothesis does not shrink failing programs: that would take minutes, and they are short as they are drawn.
 GENERATE = (Phase.explicit, Phase.generate)
+FEW = 2
+"""How many random graphs of each kind the quick tests try."""
 MANY = int(os.environ.get("BDUO_EXAMPLES", "10"))
 """How many random graphs of each kind the slow tests try: BDUO_EXAMPLES=100 searches longer than CI has time for."""
 

@@ -12,6 +12,7 @@ from bduo_tf import CoupledStep, ScaledSign
 from bduo_tf.backend import keras, lq
 from bduo_tf.conversion.inspection import operators
 from tests.bduo_tf.graphs import (
+    FEW,
     GENERATE,
     MANY,
     Activation,
@@ -174,7 +175,7 @@ def test_the_papers_vgg7_is_five_binary_convolutions_in_260_kb():
     assert len(file) <= 260_000
 
 
-@settings(max_examples=4, phases=GENERATE)
+@settings(max_examples=FEW, phases=GENERATE)
 @given(first=convs(deployable=True), second=convs(deployable=True), seed=st.integers(0, 99))
 def test_random_convolutions(first, second, seed):
     program = Program((first, PoolThenNorm(second, 2)), seed=seed, channels=4)

@@ -9,6 +9,7 @@ import bduo_tf
 from bduo_tf.backend import keras
 from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
+    FEW,
     GENERATE,
     HEADS,
     MANY,
@@ -100,7 +101,7 @@ def test_decoupled_equals_coupled_at_the_head(head, levels):
 
 
 @pytest.mark.parametrize("kind", step_kinds())
-@settings(max_examples=6, phases=GENERATE)
+@settings(max_examples=FEW, phases=GENERATE)
 @given(data=st.data())
 def test_decoupled_equals_coupled_on_random_graphs(kind, data):
     check(data.draw(programs(kind)))

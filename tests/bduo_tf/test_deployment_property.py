@@ -11,6 +11,7 @@ from bduo_tf.deployment import deploy
 from bduo_tf.deployment._layers import ThresholdCompare
 from bduo_tf.quantizers import step_of
 from tests.bduo_tf.graphs import (
+    FEW,
     GENERATE,
     HEADS,
     MANY,
@@ -138,7 +139,7 @@ def test_which_thresholds_act_on_integers(steps, integer):
 
 
 @pytest.mark.parametrize("kind", step_kinds(deployable=True))
-@settings(max_examples=5, phases=GENERATE)
+@settings(max_examples=FEW, phases=GENERATE)
 @given(data=st.data())
 def test_deployed_equals_binary_on_random_graphs(kind, data):
     check(data.draw(programs(kind, deployable=True)))
