@@ -27,6 +27,7 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return picture_folder(tmp_path / "shapes", 5 * len(KINDS))
 
 
+@pytest.mark.slow
 def test_pictures_are_classified_on_the_device_as_in_keras(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ NAMES = (
 TESTS = tuple(f"{name}_test" for name in NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake", path=ENVIRONMENT["PATH"]) is None, reason="CMake is not installed")
 def test_native(tmp_path):
     """Kernels, stages and convolutions against loops, every instruction set that the machine has; the graph over it."""

@@ -15,6 +15,7 @@ TALKATIVE = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
 OURS = re.compile(
     r"|vgg7 \([\d,]+ parameters\) on digits: .*|(coupled|decoupled|fine_tuned): .*|Epoch \d/\d|\d+/\d+ - .* - loss: .*"
     r"|model +test accuracy .*|(coupled|decoupled|fine_tuned) +\d.*|The model to deploy is .*|  python -m convert .*"
+    r"|The whole of it as a page: .*"
 )
 
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 _STEPS = """
 import numpy as np
 from bduo_tf.backend import keras, tf
@@ -53,6 +55,7 @@ print("the same")
 """
 
 
+@pytest.mark.slow
 def test_three_replicas_are_one_device() -> None:
     done = subprocess.run([sys.executable, "-c", _STEPS], capture_output=True, text=True)
     assert "the same" in done.stdout, done.stderr[-3000:]

@@ -35,6 +35,7 @@ def weights(run: RunFolder, name: str) -> list[np.ndarray]:
     return keras.models.load_model(run.model(name), compile=False).get_weights()
 
 
+@pytest.mark.slow
 def test_a_row_is_repeated_by_the_command(tmp_path: Path) -> None:
     settings = changed(TINY, method="baseline", clip=0.5, norms=True)
     [row] = train([settings], None, tmp_path)
