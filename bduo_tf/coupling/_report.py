@@ -10,13 +10,13 @@ from bduo_tf._kinds import is_exactly
 from bduo_tf.backend import keras
 from bduo_tf.decoupling import decouple
 
-__all__ = ["CouplingReport", "LayerCost", "coupling_report"]
+__all__ = ["CouplingReport", "LayerComparison", "coupling_report"]
 
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 @dataclass(frozen=True)
-class LayerCost:
+class LayerComparison:
     """A layer with a kernel in the original network and in the decoupled one.
 
     Attributes:
@@ -41,7 +41,7 @@ class CouplingReport:
         layers: the layers with kernels, in the order of the network.
     """
 
-    layers: tuple[LayerCost, ...]
+    layers: tuple[LayerComparison, ...]
 
     @property
     def weights(self) -> tuple[int, int]:
@@ -90,7 +90,7 @@ def coupling_report(original: keras.Model, coupled: keras.Model) -> CouplingRepo
         missing = min(before.keys() ^ after.keys())
         raise ValueError(f"coupling_report: only one of the two networks has a layer {missing!r} with a kernel.")
     rows = [[tuple(pair) for pair in zip(before[name], after[name], strict=True)] for name in before]
-    return CouplingReport(tuple(LayerCost(name, *row) for name, row in zip(before, rows, strict=True)))  # type: ignore[arg-type]
+    return CouplingReport(tuple(LayerComparison(name, *row) for name, row in zip(before, rows, strict=True)))  # type: ignore[arg-type]
 
 
 def _costs(model: keras.Model) -> dict[str, list[int]]:
