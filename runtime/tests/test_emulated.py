@@ -54,7 +54,8 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", TESTS)
 @pytest.mark.parametrize("pi", ["pi4", "pi5"])
 def test_native(native, pi, name):
-    printed = run(pi, native / "tests/cpp" / name, folder=native)
+    # QEMU itself ends with a failed assertion where the child of a process of several threads starts one.
+    printed = run(pi, native / "tests/cpp" / name, folder=native, BDUO_TEST_NO_FORKS="1")
     assert ", 0 failed" in printed
     if name in ("conv_test", "bit_gemm_test", "stages_test"):
         assert "SKIPPED" not in printed, "every kernel of the list runs on a Raspberry Pi"
