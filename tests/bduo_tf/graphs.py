@@ -22,7 +22,7 @@ IMAGE = (8, 8, 3)
 GENERATE = (Phase.explicit, Phase.generate)
 FEW = 2
 """How many random graphs of each kind the quick tests try."""
-MANY = int(os.environ.get("BDUO_EXAMPLES", "10"))
+MANY = int(os.environ.get("BDUO_EXAMPLES", "6"))
 """How many random graphs of each kind the slow tests try: BDUO_EXAMPLES=100 searches longer than CI has time for."""
 
 
