@@ -1,6 +1,5 @@
 """Finds the delegate, a shared library, and loads it for LiteRT."""
 
-import contextlib
 import ctypes
 import operator
 import os
@@ -49,12 +48,15 @@ def delegate_path() -> str:
 class _Delegate(litert.Delegate):
     """LiteRT's delegate, without the message that it prints where Python ends before the interpreter is deleted.
 
-    Then LiteRT's own modules may be empty already. What it cannot free any more, the end of the process frees.
+    Then the modules, this one too, may be empty already, so that only builtins are sure to be there. What LiteRT cannot
+    free any more, the end of the process frees.
     """
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError, TypeError):
+        try:  # noqa: SIM105
             super().__del__()
+        except (AttributeError, TypeError):
+            pass
 
 
 def load(num_threads: int, report: str | None) -> Any:
