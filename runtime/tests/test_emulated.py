@@ -35,12 +35,16 @@ def run(pi: str, *command: object, folder: Path, **variables: str) -> str:
 
 # Tests that start Python anew take an emulator half a minute each. What commands show is the same on every machine.
 # Hundreds of threads are not for an emulator either: once in three runs it waited forever.
-SUITE = ["-m", "not slow and not starts_python", "-p", "no:cacheprovider", "--ignore", "runtime/tests/test_terminal.py"]
+SUITE = ["-m", "not slow and not starts_python", "-p", "no:cacheprovider"]
 SUITE += ["-k", "not test_wrong_threads and not test_an_interpreter_for_several_threads and not test_mutated_files"]
 for isa in set(ISAS) - {"portable", "neon"}:
     SUITE += ["--deselect", f"runtime/tests/test_parity.py::test_each_instruction_set[{isa}]"]
-# Where the two differ, in what the processor can do, is what these tests and the C++ ones are about.
-FILES = {"pi4": ["runtime/tests"], "pi5": ["runtime/tests/test_parity.py", "runtime/tests/test_fusion.py"]}
+# What depends on the machine. Of the two Raspberry Pis, what differs is what the processor can do.
+KERNELS = [f"runtime/tests/test_{name}.py" for name in ("parity", "fusion")]
+FILES = {
+    "pi4": [*KERNELS, *(f"runtime/tests/test_{n}.py" for n in ("interpreter", "images", "scores"))],
+    "pi5": KERNELS,
+}
 LEAST = {"pi4": 100, "pi5": 25}
 
 
@@ -73,9 +77,9 @@ def python(wheel) -> Path:
 @pytest.fixture(scope="module")
 def recording(recorded: Path) -> Path:
     """The folder of all models and outputs that the tests ask for: they ran here before."""
-    options = [*SUITE, "-q", "--deselect", "runtime/tests/test_native.py"]
+    options = [*SUITE, "-q"]
     environment = os.environ | {"BDUO_RUNTIME_RECORDED": str(recorded)}
-    subprocess.run([sys.executable, "-m", "pytest", "runtime/tests", *options], cwd=ROOT, env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "pytest", *FILES["pi4"], *options], cwd=ROOT, env=environment, check=True)
     return recorded
 
 

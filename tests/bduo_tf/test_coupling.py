@@ -14,7 +14,7 @@ from bduo_tf.backend import keras, lq, tf
 from bduo_tf.layers import ChannelPad
 from bduo_tf.networks import NETWORKS, alexnet, duo_widths, paper_widths, resnet18, vgg7
 from bduo_tf.quantizers import step_of
-from tests.bduo_tf.graphs import GENERATE, MANY, Program, images_for, programs, step_kinds
+from tests.bduo_tf.graphs import FEW, GENERATE, Program, images_for, programs, step_kinds
 from tests.bduo_tf.test_decoupling_property import EXAMPLES
 
 L = keras.layers
@@ -309,7 +309,7 @@ def test_graphs_of_all_kinds(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", step_kinds())
-@settings(max_examples=MANY, phases=GENERATE)
+@settings(max_examples=FEW, phases=GENERATE)
 @given(data=st.data())
 def test_random_graphs(kind, data):
     check_program(data.draw(programs(kind)))
