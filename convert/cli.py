@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bduo_tf.backend import keras
-from bduo_tf.conversion.errors import ConversionError, explained, first_line
+from bduo_tf.conversion.errors import ConversionError, explained
 from bduo_tf.conversion.inputs import first, of_dataset
 from bduo_tf.conversion.keras_to_tflite import check_numbers, to_tflite
 from bduo_tf.conversion.loading import import_modules
@@ -19,6 +19,7 @@ from bduo_tf.conversion.preparation import input_shapes
 from bduo_tf.conversion.report import Report
 from bduo_tf.conversion.source import Source, open_source
 from bduo_tf.files import replacing
+from bduo_tf.messages import first_line
 from bduo_tf.page import conversion_sections, subtitle, title, training_sections, write_page
 from bduo_tf.runs import RunFolder
 
@@ -126,10 +127,10 @@ def _dataset(args: argparse.Namespace, source: Source) -> "Dataset | None":
         raise ConversionError(f"Model {model.name!r} takes {inputs}, not the scaled images of {name}: no --dataset.")
     [shape] = shapes
     folder = args.data_dir or (trained.data_dir if trained and not args.dataset else None)
-    if name.startswith("folder:") and not args.dataset and not Path(name.removeprefix("folder:")).is_dir():
+    kind, _, pictures = name.partition(":")
+    if kind == "folder" and not args.dataset and not Path(pictures).is_dir():
         raise ConversionError(
-            f"The pictures of the run are not in {name.removeprefix('folder:')} any more: "
-            "say where they are by --dataset folder:PATH."
+            f"The pictures of the run are not in {pictures} any more: say where they are by --dataset folder:PATH."
         )
     dataset = _loaded(name, shape[:2], folder)
     if source.config and not args.dataset and dataset.class_names != source.config.class_names:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-__all__ = ["ConversionError", "explained", "first_line", "required"]
+from bduo_tf.messages import first_line
+
+__all__ = ["ConversionError", "explained", "required"]
 
 
 class ConversionError(Exception):
@@ -14,11 +16,6 @@ class ConversionError(Exception):
     The message is one line that says what to do. Arguments of `bduo_tf.to_tflite` stand in it between backticks, such
     as `decouple=True`, so that the command can put its own options in their place.
     """
-
-
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an exception's message, or the name of its class where it has no message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextmanager

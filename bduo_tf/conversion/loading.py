@@ -11,7 +11,8 @@ import h5py
 
 from bduo_tf import user_code
 from bduo_tf.backend import keras
-from bduo_tf.conversion.errors import ConversionError, first_line
+from bduo_tf.conversion.errors import ConversionError
+from bduo_tf.messages import first_line
 
 __all__ = ["call_function", "import_modules", "is_saved_model", "load_model"]
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from bduo_terminal import set_aside
 from bduo_tf.backend import keras, tf
-from bduo_tf.conversion.errors import ConversionError, first_line, required
+from bduo_tf.conversion.errors import ConversionError, required
 from bduo_tf.conversion.signature import Names, names_of, save_with_signature, with_order
+from bduo_tf.messages import first_line
 
 __all__ = ["convert_float32", "convert_int8", "convert_lce", "quiet", "reason"]
 

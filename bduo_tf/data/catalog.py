@@ -20,6 +20,7 @@ from bduo_tf.data.holdout import TEST_FRACTION, held_out
 from bduo_tf.data.idx import IDX_NAMES, holds_idx, idx_builder
 from bduo_tf.data.images import decode
 from bduo_tf.data.source import Part, Source, require_fraction, require_size
+from bduo_tf.messages import first_line
 
 import tensorflow_datasets as tfds  # isort: skip
 
@@ -224,18 +225,18 @@ def _prepare(name: str, builder: tfds.core.DatasetBuilder) -> None:
         idx = ", or give a folder of IDX files as data_dir" if name in IDX_NAMES else ""
         raise DataError(
             "name",
-            f"{name} is not in {builder.data_dir} and cannot be downloaded ({_first_line(e)}). "
+            f"{name} is not in {builder.data_dir} and cannot be downloaded ({_shown(e)}). "
             f"Without a network, prepare it on another machine and copy that folder{idx}.",
         ) from e
     except (OSError, tf.errors.OpError) as e:
-        raise DataError("data_dir", f"{name} cannot be prepared in {builder.data_dir}: {_first_line(e)}") from e
+        raise DataError("data_dir", f"{name} cannot be prepared in {builder.data_dir}: {_shown(e)}") from e
     except (AssertionError, ImportError, RuntimeError) as e:
         # TFDS raises these for files that must be downloaded by hand, for missing packages and the like.
-        raise DataError("name", f"{name} cannot be prepared: {_first_line(e)}") from e
+        raise DataError("name", f"{name} cannot be prepared: {_shown(e)}") from e
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+def _shown(error: Exception) -> str:
+    return first_line(error)[:300]
 
 
 def _resolve_hosts(builder: tfds.core.DatasetBuilder) -> None:
@@ -256,4 +257,4 @@ def _tfds_builder(name: str, data_dir: Path | None) -> tfds.core.DatasetBuilder:
             "name", f"unknown data set {name!r}: it is neither 'digits' nor one of TensorFlow Datasets'; {hint}"
         ) from e
     except (ValueError, OSError, ImportError) as e:
-        raise DataError("name", f"{name!r} cannot be opened: {_first_line(e)}") from e
+        raise DataError("name", f"{name!r} cannot be opened: {_shown(e)}") from e

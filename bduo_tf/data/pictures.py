@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from bduo_tf.data.errors import DataError
 from bduo_tf.files import replacing
+from bduo_tf.messages import first_line
 
 __all__ = ["Picture", "examine", "is_picture", "read_picture"]
 
@@ -128,7 +129,7 @@ def _examine(path: Path) -> Picture | str:
     except Exception as e:
         if isinstance(e, PIL.UnidentifiedImageError):  # its message is that and the path, which is named anyway
             return "cannot identify image file"
-        return next(iter(str(e).splitlines()), type(e).__name__)
+        return first_line(e)
     height, width, _ = pixels.shape
     return Picture(height, width, coloured=bool((pixels != pixels[..., :1]).any()))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bduo_tf.backend import keras
+from bduo_tf.messages import first_line
 from bduo_tf.runs import RunConfig, RunError, RunFolder, Settings
 from bduo_tf.training.building import network
 from bduo_tf.training.errors import OptionError
@@ -104,8 +105,7 @@ def _load(file: Path) -> keras.Model:
     try:
         return keras.models.load_model(file, compile=False)
     except Exception as e:  # Keras raises errors of any kind for files that are damaged or need other code
-        reason = next(iter(str(e).strip().splitlines()), type(e).__name__)
-        raise OptionError("--init", f"{file} cannot be loaded: {reason}") from e
+        raise OptionError("--init", f"{file} cannot be loaded: {first_line(e)}") from e
 
 
 def _layers(model: keras.Model) -> _Layers:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bduo_tf import _graph, couple, decouple, user_code
 from bduo_tf.backend import keras
+from bduo_tf.messages import first_line
 from bduo_tf.runs import Recipe, Settings
 from bduo_tf.scores import output_kinds
 from bduo_tf.training.errors import OptionError
@@ -98,10 +99,9 @@ def _require_saved(model: keras.Model, source: str) -> None:
             model.save(file)
             keras.models.load_model(file, compile=False)
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
             raise OptionError(
                 "network",
                 f"the model of {source} cannot be loaded from a file, so that no second stage could start from it: "
                 f"register layers of your own by keras.utils.register_keras_serializable, and use no Lambda layers "
-                f"({lines[0][:200]})",
+                f"({first_line(error)[:200]})",
             ) from error

@@ -5,7 +5,7 @@ import sys
 from bduo_runtime._errors import ModelError
 from bduo_runtime._library import OptionError
 
-__all__ = ["EXPECTED", "UsageError", "complain", "printable", "say"]
+__all__ = ["EXPECTED", "UsageError", "complain", "first_line", "printable", "say"]
 
 
 class UsageError(Exception):
@@ -18,13 +18,18 @@ EXPECTED = (ModelError, OptionError, UsageError, OSError, ImportError, MemoryErr
 
 def complain(error: Exception) -> int:
     """Writes one line about an error to stderr; returns the exit code."""
-    message = next(iter(str(error).splitlines()), type(error).__name__)
+    message = first_line(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
         message = f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         message = "not enough memory" + (f": {error}" if str(error) else "")
     say(f"error: {message}")
     return 1
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its class where it has no message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def say(message: str) -> None:

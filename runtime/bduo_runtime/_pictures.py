@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bduo_runtime._images import checked
-from bduo_runtime._messages import UsageError
+from bduo_runtime._messages import UsageError, first_line
 from bduo_runtime._source import Image, Images
 
 __all__ = ["pictures", "read_picture"]
@@ -43,7 +43,7 @@ def _read_array(name: str) -> np.ndarray:
         try:
             return checked(np.lib.format.read_array(file, allow_pickle=False))  # type: ignore[no-untyped-call]
         except Exception as e:  # of any kind for damaged files; a MemoryError if the file lies about its shape
-            raise UsageError(f"{name} is not an image in NumPy's format: {_reason(e)}") from None
+            raise UsageError(f"{name} is not an image in NumPy's format: {first_line(e)}") from None
 
 
 def _read_image(name: str) -> np.ndarray:
@@ -63,9 +63,4 @@ def _read_image(name: str) -> np.ndarray:
         except MemoryError:
             raise
         except Exception as e:  # Pillow's readers raise errors of any kind for damaged files
-            raise UsageError(f"{name} is not an image that Pillow can read: {_reason(e)}") from None
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error's message."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+            raise UsageError(f"{name} is not an image that Pillow can read: {first_line(e)}") from None
