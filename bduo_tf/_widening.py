@@ -16,7 +16,7 @@ from bduo_tf._kinds import TRAINING_ONLY, is_exactly
 from bduo_tf.backend import keras, lq, tf
 from bduo_tf.quantizers import ScaledQuantizer
 
-__all__ = ["copies_through", "has_widenable_kernel", "widened", "widened_shape"]
+__all__ = ["SEPARABLE", "TRANSPOSED", "copies_through", "has_widenable_kernel", "widened", "widened_shape"]
 
 # Layers whose output channel c depends on input channel c alone, in a way that treats the copies of a
 # 0/1 activation as it treats the activation: linear, or a maximum of values that grow with the same x.
@@ -45,8 +45,8 @@ _BY_CHANNEL = (
     *TRAINING_ONLY,
 )
 
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _KERNEL = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
 
 
@@ -124,11 +124,11 @@ class _Kernel:
 
 def _kernels(layer: keras.layers.Layer) -> tuple[_Kernel, ...]:
     """The weights of `layer` that must be repeated; none if the layer is of a kind that cannot be widened."""
-    if is_exactly(layer, _TRANSPOSED):
+    if is_exactly(layer, TRANSPOSED):
         return (_Kernel("kernel", axis=-1),)
     if is_exactly(layer, _KERNEL):
         return (_Kernel("kernel"),)
-    if is_exactly(layer, _SEPARABLE):
+    if is_exactly(layer, SEPARABLE):
         # No activation stands between its two kernels: the second one sums the depthwise products of the copies.
         pointwise = _Kernel("pointwise_kernel", divided=False, multiplier=layer.depth_multiplier)
         return (_Kernel("depthwise_kernel"), pointwise)

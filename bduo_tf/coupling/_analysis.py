@@ -16,9 +16,6 @@ from bduo_tf.layers import ChannelPad, ThresholdSplit
 __all__ = ["Analysis"]
 
 _L = keras.layers
-_CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.Conv3D)
-_TRANSPOSED = (_L.Conv1DTranspose, _L.Conv2DTranspose, _L.Conv3DTranspose)
-_SEPARABLE = (_L.SeparableConv1D, _L.SeparableConv2D)
 _DEPTHWISE = (_L.DepthwiseConv1D, _L.DepthwiseConv2D)
 
 
@@ -128,7 +125,7 @@ class Analysis(_graph.GraphRewriter[Tensor]):
             self.activations[id(layer)] = gradient
             values = [replace(values[0], channels=self._coupled(values[0]))]
         if values and values[0].channels and getattr(layer, "data_format", None) != "channels_first":
-            if is_exactly(layer, (*_CONVOLUTIONS, *_TRANSPOSED, *_SEPARABLE, _L.Dense)):
+            if _widening.has_widenable_kernel(layer):
                 return self._kernel(call, values[0])
             if is_exactly(layer, _DEPTHWISE):
                 return self._depthwise(call, values[0])
@@ -159,7 +156,7 @@ class Analysis(_graph.GraphRewriter[Tensor]):
         """A convolution or a dense layer, which makes new channels."""
         layer = call.layer
         if id(layer) not in self._made:
-            separable = is_exactly(layer, _SEPARABLE)
+            separable = is_exactly(layer, _widening.SEPARABLE)
             count = layer.units if is_exactly(layer, _L.Dense) else layer.filters
             groups = 1 if separable else getattr(layer, "groups", 1)
             follows = groups > 1 and groups == value.shape[-1]
@@ -185,7 +182,7 @@ class Analysis(_graph.GraphRewriter[Tensor]):
             self._made[id(layer)], self._products[id(layer)] = made, products
         if any(copies > 1 for _, copies in value.channels):
             self.stepped.add(id(layer))
-        counted = value.shape if is_exactly(layer, _TRANSPOSED) else call.outputs[0].shape
+        counted = value.shape if is_exactly(layer, _widening.TRANSPOSED) else call.outputs[0].shape
         for product in self._products[id(layer)]:
             product.positions += _positions(counted)
         return self._output(call, [(group, 1) for group in self._made[id(layer)]])

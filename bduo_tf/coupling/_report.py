@@ -7,6 +7,7 @@ from typing import Any
 
 from bduo_tf import _graph
 from bduo_tf._kinds import is_exactly
+from bduo_tf._widening import TRANSPOSED
 from bduo_tf.backend import keras
 from bduo_tf.decoupling import decouple
 
@@ -101,10 +102,7 @@ def _costs(model: keras.Model) -> dict[str, list[int]]:
         if not kernels:
             continue
         weights = sum(math.prod(kernel.shape) for kernel in kernels)
-        transposed = is_exactly(
-            node.layer, (keras.layers.Conv2DTranspose, keras.layers.Conv1DTranspose, keras.layers.Conv3DTranspose)
-        )
-        shape = node.input_shapes if transposed else node.output_shapes
+        shape = node.input_shapes if is_exactly(node.layer, TRANSPOSED) else node.output_shapes
         cost = costs.setdefault(name, [node.output_shapes[-1], weights, 0])
         cost[2] += weights * math.prod(size or 1 for size in shape[1:-1])
     return costs

@@ -104,6 +104,6 @@ class Style:
             **kwargs,
         )(x)
 
-    def norm(self, x: Any, *, name: str) -> Any:
+    def norm(self, x: Any, **kwargs: Any) -> Any:
         """Batch normalization with the authors' momentum and epsilon, which are Torch's defaults."""
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **kwargs)(x)

@@ -88,9 +88,7 @@ def _stem(style: Style, x: Any, channels: int, strides: int) -> Any:
     x = style.float_conv(x, max(1, channels // 4), 3, strides=strides, name="conv1")
     x = keras.layers.ReLU(name="relu1")(style.norm(x, name="norm1"))
     depthwise = keras.layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False, name="depthwise1")
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, scale=False, center=False, name="depthwise1_norm")(
-        depthwise(x)
-    )
+    x = style.norm(depthwise(x), scale=False, center=False, name="depthwise1_norm")
     return style.norm(style.float_conv(x, channels, 1, name="conv2"), name="norm2")
 
 
