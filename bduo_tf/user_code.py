@@ -10,7 +10,7 @@ from typing import Any
 
 from bduo_tf.backend import keras
 
-__all__ = ["UserCodeError", "call_function", "import_module", "names_function"]
+__all__ = ["UserCodeError", "call_function", "import_module", "import_module_of", "names_function"]
 
 
 class UserCodeError(ValueError):
@@ -42,6 +42,11 @@ def import_module(name: str, given: str) -> ModuleType:
         raise UserCodeError(f"{given}: the module cannot be imported: {_described(error)}") from error
 
 
+def import_module_of(source: str, given: str | None = None) -> ModuleType:
+    """Imports the module of a function, package.module:function; `given` and errors are those of `import_module`."""
+    return import_module(source.partition(":")[0], given or source)
+
+
 def call_function(source: str, offered: Mapping[str, Any] | None = None) -> keras.Model:
     """Calls a function that makes a model.
 
@@ -52,10 +57,9 @@ def call_function(source: str, offered: Mapping[str, Any] | None = None) -> kera
     Raises:
         UserCodeError: there is no such function, it needs other arguments, it fails, or what it returns is no model.
     """
-    name, _, attribute = source.partition(":")
-    module = import_module(name, source)
+    module = import_module_of(source)
     try:
-        function = getattr(module, attribute)
+        function = getattr(module, source.partition(":")[2])
         arguments = _declared(source, function, offered or {})
         model = function(**arguments)
     except UserCodeError:

@@ -137,13 +137,18 @@ def _run(settings: Settings, run: RunFolder, distribution: Distribution) -> int:
 
 def _write_page(settings: Settings, run: RunFolder) -> None:
     """Writes the report of a finished run."""
-    if run.evaluation() is None:
+    if run.evaluation() is None:  # the run ended before that, or was written by an earlier version
         if user_code.names_function(settings.network):  # whose layers the file may need
-            user_code.import_module(settings.network.partition(":")[0], settings.network)
-        model = keras.models.load_model(run.final(), compile=False)
-        run.write_evaluation(evaluated(model, _load(settings), settings.recipe.batch_size))
+            user_code.import_module_of(settings.network)
+        _evaluate(settings, run, _load(settings))
     config = run.config()
     write_page(run.page, title(config), subtitle(config), training_sections(run))
+
+
+def _evaluate(settings: Settings, run: RunFolder, dataset: data.Dataset) -> None:
+    """Records what the final model does to the test images."""
+    model = keras.models.load_model(run.final(), compile=False)
+    run.write_evaluation(evaluated(model, dataset, settings.recipe.batch_size))
 
 
 def _load(settings: Settings) -> data.Dataset:
@@ -186,7 +191,10 @@ def _train(settings: Settings, run: RunFolder, distribution: Distribution) -> Me
     )
     if donor is not None:
         begin_from(training, donor, model)
-    return run_stages(training)
+    metrics = run_stages(training)
+    if distribution.chief:
+        _evaluate(settings, run, dataset)
+    return metrics
 
 
 def _donor(settings: Settings, run: RunFolder) -> Donor | None:

@@ -61,9 +61,8 @@ def _load_of_run(file: Path, network: str, unsafe: bool) -> keras.Model:
     except ConversionError as error:
         if not user_code.names_function(network):
             raise
-        module = network.partition(":")[0]
         try:
-            user_code.import_module(module, f"{error} The run trained {network}")
+            user_code.import_module_of(network, f"{error} The run trained {network}")
         except user_code.UserCodeError as missing:
             raise ConversionError(f"{missing}. Convert in the folder that has it, or --import another.") from missing
         return load_model(file, unsafe=unsafe)

@@ -2,7 +2,7 @@
 
 from bduo_tf.data.errors import DataError
 from bduo_tf.data.folder import absolute_name
-from bduo_tf.data.images import AUGMENTATIONS, SCALING, scale
+from bduo_tf.data.images import AUGMENTATIONS, SCALING, scale, unscale
 from bduo_tf.data.loading import Dataset, describe, load
 from bduo_tf.data.pipeline import steps_per_epoch, test_batches, test_steps, train_batches
 from bduo_tf.data.sharing import Share
@@ -23,4 +23,5 @@ __all__ = [
     "test_batches",
     "test_steps",
     "train_batches",
+    "unscale",
 ]

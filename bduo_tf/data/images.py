@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from bduo_tf.backend import tf
 from bduo_tf.fitting import choose_fit, fit_image
 
@@ -14,6 +16,7 @@ __all__ = [
     "fit_size",
     "resized_crop_flip",
     "scale",
+    "unscale",
 ]
 
 SCALING = "pixel / 127.5 - 1"
@@ -32,6 +35,11 @@ _JPEG = "INTEGER_ACCURATE"
 def scale(image: tf.Tensor) -> tf.Tensor:
     """Scales uint8 pixels 0..255 to float32 numbers in [-1, 1]."""
     return tf.cast(image, tf.float32) / 127.5 - 1.0
+
+
+def unscale(image: np.ndarray) -> np.ndarray:
+    """The uint8 pixels of which `scale` made an image."""
+    return np.rint((image + 1.0) * 127.5).astype(np.uint8)
 
 
 def fit_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:

@@ -21,35 +21,20 @@ def evaluated(model: keras.Model, dataset: data.Dataset, batch_size: int) -> Eva
     """
     classes = len(dataset.class_names)
     confusion = np.zeros((classes, classes), np.int64)
-    worst: list[tuple[float, int, int, int]] = []  # (probability, label, prediction, the image's number)
-    first = 0
+    worst: list[tuple[float, int, int, np.ndarray]] = []  # (probability, label, prediction, image)
     for images, labels in data.test_batches(dataset, batch_size).as_numpy_iterator():
         probabilities = tf.nn.softmax(model.predict_on_batch(images)).numpy()
         predictions = probabilities.argmax(axis=-1)
         np.add.at(confusion, (labels, predictions), 1)
         worst += [
-            (float(probabilities[i, predictions[i]]), int(labels[i]), int(predictions[i]), first + int(i))
+            (float(probabilities[i, predictions[i]]), int(labels[i]), int(predictions[i]), data.unscale(images[i]))
             for i in np.flatnonzero(predictions != labels)
         ]
         worst = sorted(worst, key=lambda mistake: -mistake[0])[:_MISTAKES]
-        first += len(labels)
-    pixels = _images(dataset, [number for *_, number in worst])
     return Evaluation(
         confusion=confusion,
-        images=pixels,
+        images=np.array([image for *_, image in worst], np.uint8).reshape(-1, *dataset.input_shape),
         labels=np.array([label for _, label, _, _ in worst], np.int64),
         predictions=np.array([prediction for _, _, prediction, _ in worst], np.int64),
         probabilities=np.array([probability for probability, *_ in worst]),
     )
-
-
-def _images(dataset: data.Dataset, numbers: list[int]) -> np.ndarray:
-    """The pixels of the test images of these numbers, in the order of the numbers."""
-    wanted = set(numbers)
-    found = {}
-    for number, (image, _) in enumerate(dataset.test_pixels.as_numpy_iterator()):
-        if number in wanted:
-            found[number] = image
-        if len(found) == len(wanted):
-            break
-    return np.array([found[number] for number in numbers], np.uint8).reshape(-1, *dataset.input_shape)
