@@ -11,7 +11,7 @@ import numpy as np
 from bduo_tf.backend import tf
 from bduo_tf.files import replacing
 
-__all__ = ["Cell", "bar", "escape", "file_picture", "picture", "section", "table", "write_page"]
+__all__ = ["Cell", "bar", "chart", "escape", "picture", "section", "table", "write_page"]
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8883; --blue: 60, 120, 216; }
@@ -54,7 +54,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table. Numbers stand on the right; text is escaped unless it is a `Cell`.
 
     Args:
-        head: the columns' headings; empty for a table without.
+        head: the columns' headings.
         rows: a cell for each column, as text, number or `Cell`; None leaves it empty.
     """
     numeric = [all(isinstance(row[i], (int, float)) or row[i] is None for row in rows) for i in range(len(head))]
@@ -85,27 +85,25 @@ def bar(value: float, largest: float, text: str) -> Cell:
     return Cell(f'{escape(text)} <span class="bar" style="width: {width:.2f}rem"></span>')
 
 
-def picture(pixels: np.ndarray, caption: str, *, chart: bool = False) -> str:
-    """A picture inside the page.
+def picture(pixels: np.ndarray, caption: str) -> str:
+    """A small picture inside the page.
 
     Args:
         pixels: uint8 (height, width, 1 or 3).
         caption: the text under it, which is HTML.
-        chart: whether it is shown in its own size.
     """
-    return _image(bytes(tf.io.encode_png(pixels).numpy()), caption, chart)
+    png = bytes(tf.io.encode_png(pixels).numpy())
+    return f'<figure><img src="{_inside(png)}" alt=""><figcaption>{caption}</figcaption></figure>'
 
 
-def file_picture(path: Path, alternative: str) -> str:
+def chart(path: Path, alternative: str) -> str:
     """The picture in a PNG file, in its own size, inside the page."""
-    return _image(path.read_bytes(), alternative, True)
+    return f'<img class="chart" src="{_inside(path.read_bytes())}" alt="{escape(alternative)}">'
 
 
-def _image(png: bytes, text: str, chart: bool) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    if chart:
-        return f'<img class="chart" src="{source}" alt="{escape(text)}">'
-    return f'<figure><img src="{source}" alt=""><figcaption>{text}</figcaption></figure>'
+def _inside(png: bytes) -> str:
+    """An address of a picture that holds the picture itself."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def write_page(path: Path, title: str, subtitle: str, sections: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bduo_tf.page.html import Cell, escape, file_picture, picture, section, table
+from bduo_tf.page.html import Cell, chart, escape, picture, section, table
 from bduo_tf.runs import Evaluation, RunConfig, RunFolder
 
 __all__ = ["subtitle", "title", "training_sections"]
@@ -34,7 +34,7 @@ def training_sections(run: RunFolder) -> list[str]:
     config, evaluation = run.config(), run.evaluation()
     sections = [_results(run, config)]
     if run.curves.is_file():
-        sections.append(section("Training", file_picture(run.curves, "accuracy and loss over the epochs")))
+        sections.append(section("Training", chart(run.curves, "accuracy and loss over the epochs")))
     if evaluation is not None and evaluation.confusion.shape == (len(config.class_names),) * 2:
         sections += [_confusion(evaluation, config.class_names), _mistakes(evaluation, config.class_names)]
     sections.append(_settings(config))
