@@ -14,20 +14,28 @@ from PIL import Image, ImageDraw
 SHAPES = ("disc", "frame", "stripes")
 
 
-def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
-    """A bright shape on a dark ground, (40 to 80, 40 to 80) pixels."""
-    width, height = (int(side) for side in rng.integers(40, 81, 2))
-    picture = Image.new("RGB", (width, height), tuple(rng.integers(0, 60, 3).tolist()))
-    colour, drawing = tuple(rng.integers(140, 256, 3).tolist()), ImageDraw.Draw(picture)
-    left, top = int(rng.integers(0, width // 5)), int(rng.integers(0, height // 5))
-    box = (left + width // 8, top + height // 8, left + width * 5 // 8, top + height * 5 // 8)
-    if shape == "disc":
+def draw(kind: str, size: tuple[int, int], seed: int) -> Image.Image:
+    """A shape in a random bright colour on a dark ground.
+
+    Args:
+        kind: one of `SHAPES`.
+        size: (width, height).
+        seed: of the colour and the place.
+    """
+    rng = np.random.default_rng(seed)
+    width, height = size
+    picture = Image.new("RGB", size, tuple(rng.integers(0, 40, 3).tolist()))
+    colour = tuple(rng.integers(150, 256, 3).tolist())
+    drawing = ImageDraw.Draw(picture)
+    left, top = (int(rng.integers(0, side // 8 + 1)) for side in size)
+    box = (left + width // 8, top + height // 8, left + width * 3 // 4, top + height * 3 // 4)
+    if kind == "disc":
         drawing.ellipse(box, colour)
-    elif shape == "frame":
-        drawing.rectangle(box, outline=colour, width=max(3, min(width, height) // 9))
+    elif kind == "frame":
+        drawing.rectangle(box, outline=colour, width=max(2, min(size) // 8))
     else:
-        for x in range(left, width, max(6, width // 5)):
-            drawing.rectangle((x, 0, x + width // 10, height), colour)
+        for x in range(0, width, max(4, width // 4)):
+            drawing.rectangle((x, 0, x + max(1, width // 10), height), colour)
     return picture
 
 
@@ -36,11 +44,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=80, help="of each shape (default: %(default)s)")
     args = parser.parse_args()
-    rng = np.random.default_rng(0)
-    for shape in SHAPES:
+    sizes = np.random.default_rng(0).integers(40, 81, (len(SHAPES), args.count, 2)).tolist()
+    for label, shape in enumerate(SHAPES):
         (args.folder / shape).mkdir(parents=True)
-        for i in range(args.count):
-            drawn(shape, rng).save(args.folder / shape / f"{i:03}.jpg", quality=90)
+        for i, (width, height) in enumerate(sizes[label]):
+            draw(shape, (width, height), args.count * label + i).save(args.folder / shape / f"{i:03}.jpg", quality=90)
     print(f"{args.count} pictures of each of {', '.join(SHAPES)} in {args.folder}")
 
 

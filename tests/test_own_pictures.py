@@ -15,7 +15,8 @@ from bduo_tf.data.folder import open_folder
 from bduo_tf.runs import RunFolder
 from bduo_tf.training.errors import failure
 from convert.cli import main as convert
-from tests.bduo_tf.data.pictures import CLASSES, KINDS, picture_folder
+from examples.draw_pictures import SHAPES
+from tests.bduo_tf.data.pictures import KINDS, picture_folder
 from train.cli import main as train
 
 SMALL = "--image-size 16 --width 0.125 --batch-size 16 --learning-rate 0.01 --fine-tune-learning-rate 0.003"
@@ -36,7 +37,7 @@ def test_pictures_are_classified_on_the_device_as_in_keras(
     command = ["vgg7", "--method", "baseline", "--dataset", "folder:shapes", "--run", "run", *SMALL.split()]
     assert train([*command, "--epochs", "6", "--fine-tune-epochs", "6"]) == 0
     config = run.config()
-    assert (config.settings.dataset, config.class_names) == (f"folder:{shapes}", CLASSES)
+    assert (config.settings.dataset, config.class_names) == (f"folder:{shapes}", SHAPES)
     assert run.metrics().models["baseline"].accuracy > 0.8  # so that it is no constant that is compared below
 
     monkeypatch.chdir("/")  # the run knows where its pictures are
@@ -53,8 +54,8 @@ def test_pictures_are_classified_on_the_device_as_in_keras(
     capsys.readouterr()
     assert _cli.main(["run", str(run.path / "model.tflite"), *files, "--top", "1"]) == 0
     found = re.findall(r"^  +[\d.]+%  +\S+  (\w+)$", capsys.readouterr().out, re.MULTILINE)
-    assert found == [CLASSES[label] for label in expected]
-    assert len(set(found)) == len(CLASSES)
+    assert found == [SHAPES[label] for label in expected]
+    assert len(set(found)) == len(SHAPES)
 
     shutil.move(shapes, tmp_path / "moved")
     assert convert([str(run.path)]) == 2

@@ -13,7 +13,7 @@ from bduo_tf.networks import NETWORKS
 from bduo_tf.runs import RunFolder, Settings
 from bduo_tf.training import methods, optimization, stages
 from tests.bduo_tf.runs.finished import CONFIG
-from tests.bduo_tf.training.runs import arguments
+from tests.bduo_tf.training.runs import arguments, assert_refused
 from train import cli
 from train.cli import main
 from train.recipes import RECIPES, find
@@ -38,12 +38,7 @@ from train.recipes import RECIPES, find
 )
 def test_refused_with_one_line(more, message, tmp_path, capsys):
     run = tmp_path / "run"
-    assert main(arguments(run, *more)) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("python -m train: error: ")
-    assert message in error
-    assert len(error.strip().splitlines()) == 1
-    assert not run.exists()
+    assert_refused(arguments(run, *more), run, message, capsys)
 
 
 @pytest.mark.parametrize(

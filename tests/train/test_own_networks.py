@@ -11,7 +11,7 @@ import pytest
 from bduo_tf.backend import keras
 from bduo_tf.runs import RunFolder
 from bduo_tf.training.methods import METHODS
-from tests.bduo_tf.training.runs import DYING
+from tests.bduo_tf.training.runs import DYING, assert_refused
 from train.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -165,12 +165,7 @@ REFUSED = [
 @pytest.mark.parametrize(("network", "more", "message"), REFUSED, ids=[f"{n} {' '.join(m)}" for n, m, _ in REFUSED])
 def test_refused_with_one_line(network, more, message, folder, capsys):
     run = folder / "run"
-    assert main(arguments(network, run, *more)) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("python -m train: error: ")
-    assert message in error
-    assert len(error.strip().splitlines()) == 1
-    assert not run.exists()
+    assert_refused(arguments(network, run, *more), run, message, capsys)
 
 
 @pytest.mark.parametrize(

@@ -3,38 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-__all__ = ["CLASSES", "KINDS", "draw", "picture_folder", "save"]
+from examples.draw_pictures import SHAPES, draw
 
-CLASSES = ("disc", "frame", "stripes")
+__all__ = ["KINDS", "picture_folder", "save"]
+
 KINDS = ("jpeg", "rotated", "png", "transparent", "palette", "grey", "grey alpha", "cmyk", "gif", "bmp", "webp", "tiff")
 _ROTATED_BY = 6  # the value of EXIF's orientation for a camera that was turned by a quarter
-
-
-def draw(kind: str, size: tuple[int, int], seed: int) -> Image.Image:
-    """A shape in a random bright colour on a dark ground.
-
-    Args:
-        kind: one of `CLASSES`.
-        size: (width, height).
-        seed: of the colour and the place.
-    """
-    rng = np.random.default_rng(seed)
-    width, height = size
-    picture = Image.new("RGB", size, tuple(rng.integers(0, 40, 3).tolist()))
-    colour = tuple(rng.integers(150, 256, 3).tolist())
-    drawing = ImageDraw.Draw(picture)
-    left, top = (int(rng.integers(0, side // 8 + 1)) for side in size)
-    box = (left + width // 8, top + height // 8, left + width * 3 // 4, top + height * 3 // 4)
-    if kind == "disc":
-        drawing.ellipse(box, colour)
-    elif kind == "frame":
-        drawing.rectangle(box, outline=colour, width=max(2, min(size) // 8))
-    else:
-        for x in range(0, width, max(4, width // 4)):
-            drawing.rectangle((x, 0, x + max(1, width // 10), height), colour)
-    return picture
 
 
 def save(picture: Image.Image, stem: Path, kind: str) -> Path:
@@ -58,7 +34,7 @@ def save(picture: Image.Image, stem: Path, kind: str) -> Path:
     return file
 
 
-def picture_folder(root: Path, count: int, kinds: tuple[str, ...] = KINDS, classes: tuple[str, ...] = CLASSES) -> Path:
+def picture_folder(root: Path, count: int, kinds: tuple[str, ...] = KINDS, classes: tuple[str, ...] = SHAPES) -> Path:
     """Makes a folder with `count` pictures of each class, of all the kinds in turn; returns it."""
     for label, kind in enumerate(classes):
         (root / kind).mkdir(parents=True)

@@ -20,7 +20,8 @@ from bduo_tf.conversion.tflite import convert_float32
 from bduo_tf.data import pictures
 from bduo_tf.data.folder import open_folder
 from bduo_tf.data.images import INPUT_RANGE
-from tests.bduo_tf.data.pictures import CLASSES, KINDS, draw, picture_folder, save
+from examples.draw_pictures import SHAPES, draw
+from tests.bduo_tf.data.pictures import KINDS, picture_folder, save
 
 SIZE = (16, 16)
 
@@ -55,14 +56,14 @@ def test_every_kind_of_file_is_read_as_the_device_reads_it(kind: str, tmp_path: 
 def test_a_part_is_set_aside_of_each_class(tmp_path: Path) -> None:
     root = picture_folder(tmp_path / "shapes", 12)
     dataset = _load(root)
-    assert dataset.class_names == CLASSES
+    assert dataset.class_names == SHAPES
     assert (dataset.num_train, dataset.num_test, dataset.input_shape) == (30, 6, (16, 16, 3))
     assert dataset.fit == data.Fit((18, 18), whole=True)
     assert dataset.test_split == "20% of each class"
     assert sorted(int(label) for _, label in dataset.test_pixels) == [0, 0, 1, 1, 2, 2]
     source = open_folder(f"folder:{root}", SIZE)
     train, test = _files(source.train), _files(source.test)
-    assert sorted(train + test) == sorted(f"{kind}/{p.name}" for kind in CLASSES for p in (root / kind).iterdir())
+    assert sorted(train + test) == sorted(f"{kind}/{p.name}" for kind in SHAPES for p in (root / kind).iterdir())
 
 
 def test_the_division_is_that_of_every_process_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +98,9 @@ def test_parts_are_used_as_they_are(parts: tuple[str, ...], evaluated: str, tmp_
     root = tmp_path / "shapes"
     picture_folder(root / "train", 2, kinds=("png",))
     for number, part in enumerate(parts):
-        picture_folder(root / part, 1 + number, kinds=("png",), classes=CLASSES[1:])  # a class may be missing
+        picture_folder(root / part, 1 + number, kinds=("png",), classes=SHAPES[1:])  # a class may be missing
     dataset = _load(root)
-    assert (dataset.num_train, dataset.test_split, dataset.class_names) == (6, evaluated, CLASSES)
+    assert (dataset.num_train, dataset.test_split, dataset.class_names) == (6, evaluated, SHAPES)
     assert [int(label) for _, label in dataset.test_pixels] == [1, 2]
     assert ("val (a folder beside those that are used)" in dataset.remark) == (len(parts) == 2)
 
@@ -122,7 +123,7 @@ def test_channels_and_sizes(tmp_path: Path) -> None:
     dataset = data.load(f"folder:{root}")
     assert (dataset.input_shape, dataset.fit) == ((12, 20, 1), data.Fit((12, 20), whole=False))
     Image.new("RGB", (20, 12), (1, 2, 3)).save(root / "disc" / "colour.png")
-    assert data.describe(f"folder:{root}") == (CLASSES, (12, 20, 3))
+    assert data.describe(f"folder:{root}") == (SHAPES, (12, 20, 3))
 
 
 def test_pixels_are_the_device_s(tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def _single_picture(root: Path) -> None:
 def _unknown_class(root: Path) -> None:
     picture_folder(root / "test", 1, kinds=("png",), classes=("disc", "ring"))
     (root / "train").mkdir()
-    for kind in CLASSES:
+    for kind in SHAPES:
         (root / kind).rename(root / "train" / kind)
 
 

@@ -2,7 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
+
+from train import cli
 
 EPOCHS, FINE_TUNE_EPOCHS = 3, 2
 
@@ -41,6 +46,16 @@ def arguments(run: Path, *more: str) -> list[str]:
     small = "--image-size 16 --width 0.125 --batch-size 64 --augmentation flip --learning-rate 0.01"
     epochs = f"--epochs {EPOCHS} --fine-tune-epochs {FINE_TUNE_EPOCHS}"
     return ["vgg7", "--dataset", "digits", "--run", str(run), *small.split(), *epochs.split(), *more]
+
+
+def assert_refused(argv: Sequence[str], run: Path, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Asserts that training refuses a command line with one line that has `message` in it, and leaves no run."""
+    assert cli.main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m train: error: ")
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not run.exists()
 
 
 def train_and_die(run: Path, stage: str, epoch: int, batch: int, *more: str) -> int:
